@@ -1,0 +1,70 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv first, once.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# Passed on to the demo: make demo DEMO_ARGS="--nodes 5 --rounds 6"
+DEMO_ARGS ?=
+# Passed on to pytest: make test TEST_ARGS="tests/protocol -x"
+TEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format bench clean prerequisites
+
+help: ## Say what can be made.
+	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
+	@echo "make test    run the whole test command that CI runs"
+	@echo "make check   run the linters, the type checker and the import contracts"
+	@echo "make format  sort imports and apply the safe fixes"
+	@echo "make bench   measure: gossip delivery, seconds per round, memory, start-up"
+	@echo "make setup   install everything into $(VENV), nothing else"
+	@echo "make clean   remove $(VENV) and all caches"
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter; the first run installs about 1 GB in two to five minutes."
+
+setup: $(STAMP) ## Install everything into .venv.
+
+demo: $(STAMP)
+	@$(VENV)/bin/pnyx demo $(DEMO_ARGS)
+
+test: $(STAMP)
+	@$(PY) -m pytest $(TEST_ARGS)
+
+check: $(STAMP)
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(PY) -m pytest -q tests/test_tidy.py
+
+format: $(STAMP)
+	@$(VENV)/bin/ruff check --fix .
+
+bench: $(STAMP)
+	@$(PY) -m bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One line per missing thing, each with what to do; everything is checked before anything is installed.
+prerequisites:
+	@fail() { echo "pnyx: $$1" >&2; exit 1; }; \
+	command -v "$(PYTHON)" >/dev/null 2>&1 || fail "$(PYTHON) is missing: install Python 3.11 or newer, or say which: make PYTHON=python3.12 ..."; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		fail "$(PYTHON) is $$("$(PYTHON)" -V 2>&1), and Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; \
+	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+		fail "$(PYTHON) has no venv module: on Debian, apt-get install python3-venv"; \
+	command -v "$${CC:-gcc}" >/dev/null 2>&1 || fail "no C compiler ($${CC:-gcc}): on Debian, apt-get install gcc"; \
+	echo '#include <gmp.h>' | "$${CC:-gcc}" $(CPPFLAGS) $(CFLAGS) -E -x c - >/dev/null 2>&1 || \
+		fail "gmp.h is missing (a dependency compiles against GMP): on Debian, apt-get install libgmp-dev"; \
+	"$(PYTHON)" -c 'import pathlib, sys, sysconfig; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())' || \
+		fail "Python.h is missing: on Debian, apt-get install python3-dev"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory prerequisites
+	@echo "pnyx: installing into $(VENV) (about 1 GB, two to five minutes, once)"
+	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

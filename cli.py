@@ -1,0 +1,98 @@
+"""The ``pnyx`` command: names the commands and turns errors into one line and an exit code.
+
+What a command does is in :mod:`node.commands`; nothing heavy is imported before one runs.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from node.commands import demo, inspect, ledger, run, setup
+
+app = typer.Typer(
+    name="pnyx",
+    help="Federated learning without a server: members train, vote and are held to account on a ledger they all keep.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+genesis_app = typer.Typer(help="Make or check the document that a network starts from.", no_args_is_help=True)
+card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
+model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
+
+app.command()(demo.demo)
+app.command()(setup.init)
+app.add_typer(card_app, name="card")
+card_app.command("show")(setup.show_card)
+card_app.command("check")(setup.check_card)
+app.add_typer(genesis_app, name="genesis")
+genesis_app.command("create")(setup.create_genesis)
+genesis_app.command("check")(setup.check_genesis)
+app.command()(run.run)
+app.command()(run.stop)
+app.command()(inspect.status)
+app.command()(inspect.peers)
+app.command()(inspect.rounds)
+app.command()(inspect.stakes)
+app.add_typer(model_app, name="model")
+model_app.command("show")(inspect.show_model)
+model_app.command("export")(inspect.export_model)
+app.command()(inspect.watch)
+app.add_typer(ledger_app, name="ledger")
+ledger_app.command("show")(ledger.show)
+ledger_app.command("export")(ledger.export)
+app.command()(ledger.verify)
+
+DebugOption = Annotated[bool, typer.Option("--debug", envvar="PNYX_DEBUG", help="Show tracebacks of errors.")]
+
+
+class _Settings:
+    """What the options before the command set."""
+
+    is_debug = False
+
+
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"pnyx {version('pnyx')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _set_options(
+    debug: DebugOption = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    _Settings.is_debug = debug
+
+
+def main() -> None:
+    """Run the command line; errors become one line on stderr and the exit codes of STYLE.md."""
+    from node.errors import NodeError
+    from protocol.errors import InvariantViolation, ProtocolError
+
+    try:
+        app()
+    except (NodeError, ProtocolError, InvariantViolation) as error:
+        if _Settings.is_debug:
+            raise
+        sys.stderr.write(f"pnyx: {error}\n")
+        sys.exit(compute_exit_code(error))
+
+
+def compute_exit_code(error: Exception) -> int:
+    """Return the exit code of an error: the node's own, 70 for our bugs, 1 for a document that breaks a rule."""
+    from node.errors import NodeError
+    from protocol.errors import InvariantViolation
+
+    if isinstance(error, NodeError):
+        return error.exit_code
+    return 70 if isinstance(error, InvariantViolation) else 1
+
+
+if __name__ == "__main__":
+    main()

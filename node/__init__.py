@@ -1,0 +1,1 @@
+"""The shell around the core: network, disk, clock, processes. It performs effects and holds no rule."""

@@ -1,0 +1,33 @@
+"""Commands that start and stop a node."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from node.commands.common import DEFAULT_HOME, HomeOption, ask_daemon, get_home, print_note
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def run(
+    home: HomeOption = DEFAULT_HOME,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Lines for people or JSON; overrides the configuration.")
+    ] = None,
+) -> None:
+    """Run the node until it is told to stop (SIGTERM, Ctrl-C or pnyx stop)."""
+    from node.daemon import run_daemon
+
+    run_daemon(get_home(home), log_format=None if log_format is None else log_format.value)
+
+
+def stop(home: HomeOption = DEFAULT_HOME) -> None:
+    """Stop the node that runs on a home, and wait until it has."""
+    ask_daemon(home, "stop")
+    print_note("stopped")

@@ -1,0 +1,143 @@
+"""What a demo runs: its numbers, its members, and the homes made for them as ``pnyx init`` and ``genesis`` make them."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from node.clock import OsEntropy, WallClock
+from node.config import Config
+from node.config_keys import Attack
+from node.errors import ConfigError
+from node.founding import Foundation, build_parameters, create_genesis, install_genesis, parse_pairs
+from node.home import init_home
+from node.testnet import NodeSpec, find_free_ports
+from protocol.genesis import TaskSpec
+from protocol.parameters import AggregationRule, Parameters, Preset
+from protocol.units import MICRO_TOKENS_PER_TOKEN
+
+NODE_COUNT_MIN: Final = 2
+NODE_COUNT_MAX: Final = 40
+TREASURY_TOKENS_PER_NODE: Final = 64
+VOTER_COUNT_MAX: Final = 5
+
+_NAMES: Final = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi"
+    " omega"
+).split()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPlan:
+    """One demo."""
+
+    directory: Path
+    """Where the homes go, one directory each."""
+    is_kept: bool
+    node_count: int
+    malicious_count: int
+    attack: Attack
+    round_count: int
+    task: str
+    task_params: tuple[str, ...]
+    """``key=value`` words."""
+    aggregation: AggregationRule
+    seed: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members' names; the malicious ones come last."""
+        return tuple(make_member_name(index) for index in range(self.node_count))
+
+    @property
+    def malicious_names(self) -> tuple[str, ...]:
+        """The names of the members that misbehave on purpose."""
+        return self.names[self.node_count - self.malicious_count :]
+
+    @property
+    def stake_initial(self) -> int:
+        """Each member's stake at genesis, in micro-tokens."""
+        return self.build_parameters().stake_initial
+
+    def build_parameters(self) -> Parameters:
+        """Return the network's parameters: short deadlines, and a treasury from which rewards can flow."""
+        return build_parameters(
+            preset=Preset.NEUTRAL,
+            member_count=self.node_count,
+            choices={
+                "aggregation": self.aggregation,
+                "rounds_max": self.round_count,
+                "proposer_count": 2 if self.node_count > 3 else 1,
+                "voter_count_max": VOTER_COUNT_MAX,
+                "treasury_initial": TREASURY_TOKENS_PER_NODE * self.node_count * MICRO_TOKENS_PER_TOKEN,
+                "train_deadline_ms": 20_000,
+                "seal_deadline_ms": 20_000,
+                "reveal_deadline_ms": 10_000,
+                "timeout_view_ms": 1_500,
+                "timeout_view_max_ms": 10_000,
+            },
+        )
+
+
+def make_member_name(index: int) -> str:
+    """Return a short name that people can tell apart: a Greek letter, with a number from the second alphabet on."""
+    cycle, letter = divmod(index, len(_NAMES))
+    return _NAMES[letter] if cycle == 0 else f"{_NAMES[letter]}{cycle + 1}"
+
+
+def check_plan(plan: DemoPlan) -> None:
+    """Check that a demo can run.
+
+    Raises:
+        ConfigError: A number makes no sense, or the directory is in use; the message says what to give instead.
+    """
+    if not NODE_COUNT_MIN <= plan.node_count <= NODE_COUNT_MAX:
+        raise ConfigError(f"--nodes {plan.node_count}: give {NODE_COUNT_MIN} to {NODE_COUNT_MAX}")
+    if not 0 <= plan.malicious_count < plan.node_count:
+        raise ConfigError(f"--malicious {plan.malicious_count}: at least one of {plan.node_count} members must be honest")
+    if plan.directory.exists() and any(plan.directory.iterdir()):
+        raise ConfigError(f"{plan.directory} is not empty: choose another directory with --keep")
+
+
+@contextmanager
+def choose_directory(keep: Path | None) -> Iterator[Path]:
+    """Give the directory for the homes: the one to keep, or a temporary one that is removed at the end."""
+    if keep is not None:
+        yield keep.expanduser().absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="pnyx-demo-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+async def found_homes(plan: DemoPlan) -> tuple[NodeSpec, ...]:
+    """Make every home, collect the cards, create the genesis document and give it to every home.
+
+    Raises:
+        ConfigError: As :func:`check_plan`.
+        WorkerFailed: The task cannot be loaded.
+    """
+    check_plan(plan)
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    cards = []
+    for name, port in zip(plan.names, find_free_ports(plan.node_count), strict=True):
+        config = Config(
+            name=name,
+            listen=(f"/ip4/127.0.0.1/tcp/{port}",),
+            attack=plan.attack if name in plan.malicious_names else Attack.NONE,
+            invert_ballots=name in plan.malicious_names,
+        )
+        cards.append(init_home(plan.directory / name, config, entropy=OsEntropy()).make_card())
+    params = {"seed": str(plan.seed), **parse_pairs(plan.task_params)}
+    foundation = Foundation(
+        name="demo",
+        task=TaskSpec(name=plan.task, params=tuple(sorted(params.items()))),
+        parameters=plan.build_parameters(),
+    )
+    shared = plan.directory / "genesis"
+    await create_genesis(cards, foundation, directory=shared, entropy=OsEntropy(), clock=WallClock())
+    specs = tuple(NodeSpec(name=name, home=plan.directory / name) for name in plan.names)
+    for spec in specs:
+        install_genesis(shared, spec.home)
+    return specs

@@ -1,0 +1,59 @@
+"""Writing files so that a crash leaves the old content or the new one, never half of it."""
+
+import errno
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from node.errors import DiskFull, NodeError
+
+
+def save_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file durably and in one step: a temporary file beside it, fsync, rename, fsync of the directory.
+
+    Raises:
+        DiskFull: There is no space left; the old content is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise_for_os_error(error, path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
+    """Raise what a failed file operation means to an operator.
+
+    Raises:
+        DiskFull: There is no space left, or the quota is used up.
+        NodeError: Anything else.
+    """
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        raise DiskFull(
+            f"no space left to write {path}: free some space on that disk, then start the node again"
+        ) from error
+    raise NodeError(f"{path}: {error.strerror or error}") from error
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,191 @@
+"""Observations on their way to people: the log, and whoever watches through the control socket.
+
+The core never logs; what it tells is turned into words here, once for the log and once for programs. A watcher that is
+too slow loses observations and is told how many; it never holds the node up.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, assert_never
+
+import structlog
+import trio
+
+from node.json_values import JsonObject, to_hex
+from protocol.interface import (
+    BlockExecuted,
+    CandidateDiffers,
+    Observation,
+    OffenceSeen,
+    PhaseEntered,
+    ViewFailed,
+    VotingResumed,
+    VotingSuspended,
+    WorkAbandoned,
+)
+from protocol.outcomes import RoundRecord, StakeMove
+
+WATCHER_OBSERVATIONS_MAX: Final = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Watcher:
+    """One subscriber's queue."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._send, self._receive = trio.open_memory_channel[Observation](WATCHER_OBSERVATIONS_MAX)
+        self.missed_count = 0
+
+    def tell_nowait(self, observation: Observation) -> None:
+        """Queue an observation, or count it as missed."""
+        try:
+            self._send.send_nowait(observation)
+        except trio.WouldBlock:
+            self.missed_count += 1
+
+    async def wait_next(self) -> Observation:
+        """Return the next observation."""
+        return await self._receive.receive()
+
+
+class ObservationHub:
+    """Passes every observation to the log and to all watchers."""
+
+    def __init__(self) -> None:
+        """Start without watchers."""
+        self._watchers: set[Watcher] = set()
+
+    def publish(self, observation: Observation) -> None:
+        """Tell everybody; never waits."""
+        log_observation(observation)
+        for watcher in self._watchers:
+            watcher.tell_nowait(observation)
+
+    @contextmanager
+    def watch(self) -> Iterator[Watcher]:
+        """Give a watcher that sees every observation from now on, until the block ends."""
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+
+def log_observation(observation: Observation) -> None:
+    """Write an observation to the log, at the level that fits who must act."""
+    match observation:
+        case BlockExecuted(height=height, view=view, operation_count=count, outcome=outcome):
+            _log.debug("block_executed", height=height, view=view, operations=count, root=outcome.state_root)
+            if outcome.settled is not None:
+                _log_settled(outcome.settled)
+        case PhaseEntered(round=round_number, phase=phase):
+            _log.info("phase_entered", round=round_number, phase=phase.name)
+        case ViewFailed(view=view, leader=leader, failures=failures):
+            _log.info("view_failed", view=view, leader=leader, failures=failures)
+        case OffenceSeen(offence=offence):
+            _log.warning("offence_seen", member=offence.member, view=offence.view)
+        case CandidateDiffers(round=round_number, computed_digest=computed, accepted_digest=accepted):
+            _log.error("candidate_differed", round=round_number, computed=computed, accepted=accepted)
+        case WorkAbandoned(round=round_number, reason=reason):
+            _log.error("work_abandoned", round=round_number, reason=reason)
+        case VotingSuspended(reason=reason):
+            _log.warning("voting_suspended", reason=reason)
+        case VotingResumed(after_view=view):
+            _log.info("voting_resumed", after_view=view)
+        case _:
+            assert_never(observation)
+
+
+def _log_settled(record: RoundRecord) -> None:
+    _log.info(
+        "round_settled",
+        round=record.round,
+        verdict=record.verdict.name,
+        accepts=record.accept_count,
+        rejects=record.reject_count,
+        model=record.model_digest,
+    )
+
+
+def describe_observation(observation: Observation) -> JsonObject:
+    """Return an observation as JSON; ``event`` names its kind."""
+    name = type(observation).__name__
+    match observation:
+        case BlockExecuted():
+            settled = observation.outcome.settled
+            return {
+                "event": name,
+                "height": observation.height,
+                "view": observation.view,
+                "time_ms": observation.time_ms,
+                "leader": to_hex(observation.leader),
+                "operation_count": observation.operation_count,
+                "state_root": to_hex(observation.outcome.state_root),
+                "moves": [describe_move(move) for move in observation.outcome.moves],
+                "settled": None if settled is None else describe_round(settled),
+            }
+        case PhaseEntered():
+            return {
+                "event": name,
+                "round": observation.round,
+                "phase": observation.phase.name,
+                "deadline_ms": observation.deadline_ms,
+                "proposers": [member.hex() for member in observation.proposers],
+                "voters": [member.hex() for member in observation.voters],
+            }
+        case ViewFailed(view=view, leader=leader, failures=failures):
+            return {"event": name, "view": view, "leader": leader.hex(), "failures": failures}
+        case OffenceSeen(offence=offence):
+            return {"event": name, "member": offence.member.hex(), "view": offence.view}
+        case CandidateDiffers(round=round_number, computed_digest=computed, accepted_digest=accepted):
+            return {"event": name, "round": round_number, "computed": computed.hex(), "accepted": accepted.hex()}
+        case WorkAbandoned(round=round_number, reason=reason):
+            return {"event": name, "round": round_number, "reason": reason}
+        case VotingSuspended(reason=reason):
+            return {"event": name, "reason": reason}
+        case VotingResumed(after_view=view):
+            return {"event": name, "after_view": view}
+        case _:
+            assert_never(observation)
+
+
+def describe_move(move: StakeMove) -> JsonObject:
+    """Return one movement of stake as JSON; the amount is in micro-tokens."""
+    return {"member": move.member.hex(), "reason": move.reason.name, "amount": move.amount}
+
+
+def describe_round(record: RoundRecord) -> JsonObject:
+    """Return a settled round as JSON; times are ledger time in milliseconds."""
+    return {
+        "round": record.round,
+        "verdict": record.verdict.name,
+        "opened_height": record.opened_height,
+        "settled_height": record.settled_height,
+        "opened_ms": record.opened_ms,
+        "settled_ms": record.settled_ms,
+        "beacon_output": record.beacon_output.hex(),
+        "is_degraded": record.is_degraded,
+        "proposers": [member.hex() for member in record.proposers],
+        "voters": [member.hex() for member in record.voters],
+        "standbys": [member.hex() for member in record.standbys],
+        "base": record.base_digest.hex(),
+        "updates": [
+            {"member": member.hex(), "digest": digest.hex(), "is_condemned": is_condemned}
+            for member, digest, is_condemned in zip(
+                record.update_members, record.update_digests, record.condemned, strict=True
+            )
+        ],
+        "is_base_condemned": record.is_base_condemned,
+        "candidate": to_hex(record.candidate_digest),
+        "model": record.model_digest.hex(),
+        "accept_count": record.accept_count,
+        "reject_count": record.reject_count,
+        "ballots": [
+            {"voter": revealed.voter.hex(), "is_accept": revealed.ballot.is_accept} for revealed in record.ballots
+        ],
+        "silent": [member.hex() for member in record.silent],
+        "moves": [describe_move(move) for move in record.moves],
+    }

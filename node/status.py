@@ -1,0 +1,181 @@
+"""What a node tells people: how it is, its peers, the rounds, the stakes, the model. Read only.
+
+Every answer is JSON. Members are named as the genesis document names them, with their full key beside the name wherever
+a program may want it. Amounts are micro-tokens, times milliseconds since the Unix epoch, scores parts per million.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from node.json_values import JsonObject, JsonValue
+from node.observations import describe_round
+from node.peer_ids import member_to_peer_id
+from node.ports import Clock, PeerStatus, Store, Transport
+from node.timings import Timings
+from protocol.genesis import Genesis, compute_chain_id
+from protocol.ledger.state import Account, LedgerState, RoundState, compute_state_root
+from protocol.outcomes import RoundRecord
+from protocol.units import MemberId, Round, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How the status reads the parts of a running node."""
+
+    get_state: Callable[[], LedgerState]
+    get_view: Callable[[], View]
+    is_voting: Callable[[], bool]
+    store: Store
+    transport: Transport
+    clock: Clock
+    timings: Timings
+
+
+class Informant:
+    """Answers people's questions about one running node."""
+
+    def __init__(self, *, genesis: Genesis, member: MemberId, version: str, windows: Windows) -> None:
+        """Take who this node is and where to look."""
+        self._genesis = genesis
+        self._chain_id = compute_chain_id(genesis)
+        self._member = member
+        self._version = version
+        self._windows = windows
+        self._started_ms = windows.clock.get_now_ms()
+        self._names = {founder.member: founder.name for founder in genesis.founders}
+
+    def describe_status(self) -> JsonObject:
+        """Return how the node is, in one object."""
+        state = self._windows.get_state()
+        peers = self._windows.transport.get_peers()
+        return {
+            "network": self._genesis.name,
+            "chain_id": self._chain_id.hex(),
+            "name": self._get_name(self._member),
+            "member": self._member.hex(),
+            "peer_id": member_to_peer_id(self._member),
+            "version": self._version,
+            "pid": os.getpid(),
+            "uptime_ms": self._windows.clock.get_now_ms() - self._started_ms,
+            "height": state.height,
+            "view": self._windows.get_view(),
+            "block_hash": state.block_hash.hex(),
+            "state_root": compute_state_root(state).hex(),
+            "time_ms": state.time_ms,
+            "is_voting": self._windows.is_voting(),
+            "members_connected": sum(peer.is_connected for peer in peers),
+            "members_other": len(peers),
+            "round": None if state.round is None else self._describe_open_round(state.round),
+            "rounds_settled": state.rounds_settled,
+            "rounds_max": self._genesis.parameters.rounds_max,
+            "model": state.model_digest.hex(),
+            "task": self._genesis.task.name,
+            "rss_bytes": psutil.Process().memory_info().rss,
+            "timings": self._describe_timings(),
+        }
+
+    def describe_peers(self) -> list[JsonValue]:
+        """Return every other member and how well it is connected."""
+        return [self._describe_peer(peer) for peer in self._windows.transport.get_peers()]
+
+    def describe_rounds(self, from_round: Round, *, limit: int) -> list[JsonValue]:
+        """Return settled rounds, ascending."""
+        records = self._windows.store.get_rounds(from_round, limit=limit)
+        return [self._describe_settled(record) for record in records]
+
+    def describe_stakes(self) -> JsonObject:
+        """Return every member's stake, and where the rest of the supply is."""
+        state = self._windows.get_state()
+        return {
+            "height": state.height,
+            "supply": state.supply,
+            "treasury": state.treasury,
+            "burned": state.burned,
+            "members": [self._describe_account(account) for account in state.accounts],
+        }
+
+    def describe_model(self) -> JsonObject:
+        """Return the current model, this node's own scores, and the rounds that changed the model."""
+        state = self._windows.get_state()
+        scores: dict[str, JsonValue] = {
+            record.model_digest.hex(): record.score for record in self._windows.store.get_scores()
+        }
+        rounds = self._windows.store.get_rounds(Round(1), limit=max(state.rounds_settled, 1))
+        return {
+            "digest": state.model_digest.hex(),
+            "genesis_digest": self._genesis.model_digest.hex(),
+            "bytes": self._genesis.model_bytes,
+            "accepted": [digest.hex() for digest in state.accepted_models],
+            "scores": scores,
+            "lineage": [
+                {"round": record.round, "verdict": record.verdict.name, "model": record.model_digest.hex()}
+                for record in rounds
+                if record.model_digest != record.base_digest
+            ],
+        }
+
+    def _describe_open_round(self, current: RoundState) -> JsonObject:
+        roles = []
+        if self._member in current.proposers:
+            roles.append("proposer")
+        if self._member in current.voters:
+            roles.append("voter")
+        return {
+            "round": current.round,
+            "phase": current.phase.name,
+            "deadline_ms": current.deadline_ms,
+            "proposers": self._get_names(current.proposers),
+            "voters": self._get_names(current.voters),
+            "submitted": self._get_names(tuple(entry.member for entry in current.updates)),
+            "sealed": self._get_names(tuple(entry.member for entry in current.seals)),
+            "revealed": self._get_names(tuple(entry.member for entry in current.reveals)),
+            "own_roles": list[JsonValue](roles),
+        }
+
+    def _describe_settled(self, record: RoundRecord) -> JsonObject:
+        described = describe_round(record)
+        described["proposer_names"] = self._get_names(record.proposers)
+        described["voter_names"] = self._get_names(record.voters)
+        return described
+
+    def _describe_peer(self, peer: PeerStatus) -> JsonObject:
+        return {
+            "name": self._get_name(peer.member),
+            "member": peer.member.hex(),
+            "peer_id": member_to_peer_id(peer.member),
+            "is_connected": peer.is_connected,
+            "addresses": list[JsonValue](peer.addresses),
+            "bytes_received": peer.bytes_received,
+            "bytes_sent": peer.bytes_sent,
+            "score": peer.score,
+            "round_trip_ms": peer.round_trip_ms,
+        }
+
+    def _describe_account(self, account: Account) -> JsonObject:
+        return {
+            "name": self._get_name(account.member),
+            "member": account.member.hex(),
+            "bonded": account.bonded,
+            "unbonding": sum(entry.amount for entry in account.unbonding),
+            "free": account.free,
+            "is_jailed": account.is_jailed,
+            "is_evicted": account.is_evicted,
+            "is_exhausted": account.bonded < self._genesis.parameters.bond_min,
+        }
+
+    def _describe_timings(self) -> JsonObject:
+        return {
+            activity.value: {"count": spent.count, "wall_ms": spent.wall_ms, "worst_ms": spent.worst_ms}
+            for activity, spent in self._windows.timings.spent.items()
+        }
+
+    def _get_name(self, member: MemberId) -> str:
+        return self._names.get(member, member.hex()[:8])
+
+    def _get_names(self, members: tuple[MemberId, ...]) -> list[JsonValue]:
+        return [self._get_name(member) for member in members]
+
+

@@ -1,0 +1,1 @@
+"""The node's memory on disk: final blocks, the journal above them, snapshots. The only importer of sqlite3."""

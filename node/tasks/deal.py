@@ -1,0 +1,91 @@
+"""Deals one data set to the members: who trains on which examples, and who is examined on which.
+
+Deterministic in (seed, members, split), with numpy's PCG64 as the only source of randomness, and every example goes to
+exactly one member, as training data or held out, never both. So no member's held-out part was trained on by anybody.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.tasks.interface import TaskContext, TaskError
+from node.tasks.shipped_data import Examples
+
+HELD_OUT_PERCENT: Final = 35
+"""Large enough that one example does not decide a vote; small enough to leave something to learn from."""
+
+EXAMPLES_PER_MEMBER_MIN: Final = 8
+
+_DEAL_STREAM: Final = 0x6465616C
+"""Keeps the deal's random numbers apart from those that initialise the model from the same seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """One member's share of a data set."""
+
+    training: Examples
+    held_out: Examples
+
+
+def deal(examples: Examples, context: TaskContext) -> Hand:
+    """Return the share of the context's member.
+
+    Args:
+        examples: The whole data set.
+        context: Member, members, split and seed.
+
+    Raises:
+        TaskError: The split is none of ``iid`` and ``dirichlet:ALPHA``, or leaves the member too little to learn from.
+    """
+    generator = np.random.Generator(np.random.PCG64([context.seed, _DEAL_STREAM]))
+    order = generator.permutation(examples.labels.shape[0])
+    if context.split == "iid":
+        dealt = order[context.member_index :: context.member_count]
+    else:
+        concentration = _parse_concentration(context.split)
+        dealt = _deal_by_dirichlet(order, examples.labels, concentration, context, generator)
+    if dealt.shape[0] < EXAMPLES_PER_MEMBER_MIN:
+        raise TaskError(
+            f"member {context.member_index} of {context.member_count} is dealt {dealt.shape[0]} examples, "
+            f"at least {EXAMPLES_PER_MEMBER_MIN} are needed: fewer members, a larger alpha or another seed"
+        )
+    held_out_count = dealt.shape[0] * HELD_OUT_PERCENT // 100
+    return Hand(training=examples.select(dealt[held_out_count:]), held_out=examples.select(dealt[:held_out_count]))
+
+
+def _parse_concentration(split: str) -> float:
+    kind, _, text = split.partition(":")
+    try:
+        concentration = float(text)
+    except ValueError:
+        concentration = math.nan
+    if kind != "dirichlet" or not 0.0 < concentration < math.inf:
+        raise TaskError(f"unknown split {split!r}: use 'iid', or 'dirichlet:0.5' with any number above 0")
+    return concentration
+
+
+def _deal_by_dirichlet(
+    order: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    concentration: float,
+    context: TaskContext,
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Return one member's examples, each class cut by its own draw from a symmetric Dirichlet distribution.
+
+    T.-M. H. Hsu, H. Qi, M. Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+    Classification", arXiv 1909.06335; per class instead of per member, so that every example is dealt exactly once.
+    """
+    parts: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        shares = generator.dirichlet(np.full(context.member_count, concentration))
+        cuts = np.rint(np.cumsum(shares) * of_class.shape[0]).astype(np.int64)
+        start = 0 if context.member_index == 0 else int(cuts[context.member_index - 1])
+        parts.append(of_class[start : int(cuts[context.member_index])])
+    dealt = np.concatenate(parts)
+    return dealt[generator.permutation(dealt.shape[0])]

@@ -1,0 +1,79 @@
+"""What the bundled tasks have in common: a perceptron on a table dealt to the members."""
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import ClassVar, Final
+
+import torch
+
+from node.tasks.deal import deal
+from node.tasks.interface import Task, TaskContext, TaskError, TrainReport
+from node.tasks.perceptron import TrainingPlan, build_perceptron, compute_score, train_perceptron
+from node.tasks.shipped_data import Examples
+
+_PARAMETER_NAMES: Final = frozenset({"batch_size", "hidden_units", "learning_rate", "momentum", "passes"})
+
+
+class TableTask(Task):
+    """A perceptron with one hidden layer on one of scikit-learn's small data sets.
+
+    Task parameters, each as text: ``learning_rate``, ``momentum``, ``passes`` over the member's training data in one
+    round, ``batch_size``, ``hidden_units``. The score is 1 minus half the Brier score, see
+    :func:`node.tasks.perceptron.compute_score`.
+    """
+
+    feature_count: ClassVar[int]
+    class_count: ClassVar[int]
+    plan: ClassVar[TrainingPlan]
+    """The defaults."""
+    hidden_units: ClassVar[int]
+    """The default."""
+
+    def __init__(self, context: TaskContext) -> None:
+        """Read the data and keep this member's part of them."""
+        super().__init__(context)
+        context.check_parameter_names(_PARAMETER_NAMES)
+        self._plan = _read_plan(context, self.plan)
+        self._hidden_units = context.get_parameter("hidden_units", self.hidden_units)
+        if not 1 <= self._hidden_units <= 65_536:
+            raise TaskError(f"task parameter hidden_units = {self._hidden_units}: from 1 to 65536")
+        self.hand = deal(self.load_examples(), context)
+
+    @abstractmethod
+    def load_examples(self) -> Examples:
+        """Return the whole data set, its features scaled to about the size of 1 by constants."""
+
+    def build_model(self) -> torch.nn.Module:
+        """Return the perceptron with the weights that the chain's seed gives, the same bits on every machine."""
+        return build_perceptron((self.feature_count, self._hidden_units, self.class_count), seed=self.context.seed)
+
+    def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:  # noqa: A002 - given name
+        """Train by stochastic gradient descent, the same for the same member, round and model."""
+        shuffle_seed = (self.context.seed, self.context.member_index, round)
+        return train_perceptron(model, self.hand.training, self._plan, shuffle_seed=shuffle_seed, device=device)
+
+    def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
+        """Return 1 minus half the Brier score on the held-out part."""
+        return compute_score(model, self.hand.held_out, device=device)
+
+    def flip_labels(self) -> None:
+        """Train on y -> classes - 1 - y from now on; what is held out stays true."""
+        self.hand = replace(self.hand, training=self.hand.training.flip_labels(self.class_count))
+
+
+def _read_plan(context: TaskContext, default: TrainingPlan) -> TrainingPlan:
+    plan = TrainingPlan(
+        learning_rate=context.get_parameter("learning_rate", default.learning_rate),
+        momentum=context.get_parameter("momentum", default.momentum),
+        pass_count=context.get_parameter("passes", default.pass_count),
+        batch_size=context.get_parameter("batch_size", default.batch_size),
+    )
+    if not 0.0 < plan.learning_rate <= 100.0:
+        raise TaskError(f"task parameter learning_rate = {plan.learning_rate}: above 0, at most 100")
+    if not 0.0 <= plan.momentum < 1.0:
+        raise TaskError(f"task parameter momentum = {plan.momentum}: from 0 to below 1")
+    if not 1 <= plan.pass_count <= 10_000:
+        raise TaskError(f"task parameter passes = {plan.pass_count}: from 1 to 10000")
+    if plan.batch_size < 1:
+        raise TaskError(f"task parameter batch_size = {plan.batch_size}: at least 1")
+    return plan

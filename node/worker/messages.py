@@ -1,0 +1,165 @@
+"""What the daemon and its worker say to each other, in frames over the worker's standard input and output.
+
+A frame is its length, four bytes little-endian, and the canonical encoding of one tagged dataclass. The worker answers
+every request with exactly one reply, in order; it never speaks first.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeAlias, cast
+
+from protocol.codec import decode_union, encode_union
+from protocol.learning.artifact_format import ModelSchema
+from protocol.parameters import AggregationRule
+from protocol.units import Digest, Ppm
+
+FRAME_BYTES_MAX: Final = 16 << 20
+FRAME_LENGTH_BYTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadTask:
+    """Make the task ready; comes first."""
+
+    tag: ClassVar[int] = 1
+    task: str
+    parameters: tuple[tuple[str, str], ...]
+    """As in the genesis document; ``seed`` and ``split`` are the bundled tasks' deal."""
+    member_index: int
+    member_count: int
+    aggregation: AggregationRule
+    schema: ModelSchema | None
+    """The chain's; None while a genesis document is being made, and then it is the task's own."""
+    attack: str
+    """How this member misbehaves, an :class:`node.attacks.AttackKind`; ``none`` if it is honest."""
+    attack_strength_ppm: int
+    """In millionths, because messages hold no floats."""
+    device: str
+    """For torch: ``cpu``, ``cuda:0`` and so on."""
+    thread_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeTask:
+    """Tell the model's schema and write its initial weights to a path."""
+
+    tag: ClassVar[int] = 2
+    initial_model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainModel:
+    """Train the model at ``base`` and write the update to ``update``."""
+
+    tag: ClassVar[int] = 3
+    round_number: int
+    base: str
+    update: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSource:
+    """One member's update."""
+
+    path: str
+    scale_exponents: tuple[int, ...]
+    """One per trainable tensor, in schema order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregateUpdates:
+    """Join updates and the model at ``base`` to the model at ``candidate``."""
+
+    tag: ClassVar[int] = 4
+    base: str
+    updates: tuple[UpdateSource, ...]
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateModel:
+    """Score a model on this member's held-out data."""
+
+    tag: ClassVar[int] = 5
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLoaded:
+    """Answers :class:`LoadTask`."""
+
+    tag: ClassVar[int] = 1
+    load_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDescribed:
+    """Answers :class:`DescribeTask`."""
+
+    tag: ClassVar[int] = 2
+    schema: ModelSchema
+    model_digest: Digest
+    model_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTrained:
+    """Answers :class:`TrainModel`."""
+
+    tag: ClassVar[int] = 3
+    scale_exponents: tuple[int, ...]
+    example_count: int
+    train_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatesAggregated:
+    """Answers :class:`AggregateUpdates`."""
+
+    tag: ClassVar[int] = 4
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEvaluated:
+    """Answers :class:`EvaluateModel`."""
+
+    tag: ClassVar[int] = 5
+    score: Ppm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """Answers any request that could not be done; the worker is as it was before."""
+
+    tag: ClassVar[int] = 6
+    kind: str
+    """The name of the exception's class."""
+    message: str
+
+
+Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel
+Reply: TypeAlias = TaskLoaded | TaskDescribed | ModelTrained | UpdatesAggregated | ModelEvaluated | RequestFailed
+
+
+def encode_request(request: Request) -> bytes:
+    """Return a request as a frame."""
+    return _encode_frame(encode_union(request, Request))
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Return a reply as a frame."""
+    return _encode_frame(encode_union(reply, Reply))
+
+
+def decode_request(payload: bytes) -> Request:
+    """Return the request in a frame's payload; raises MalformedMessage."""
+    return cast(Request, decode_union(Request, payload, bytes_max=FRAME_BYTES_MAX))
+
+
+def decode_reply(payload: bytes) -> Reply:
+    """Return the reply in a frame's payload; raises MalformedMessage."""
+    return cast(Reply, decode_union(Reply, payload, bytes_max=FRAME_BYTES_MAX))
+
+
+def _encode_frame(payload: bytes) -> bytes:
+    return len(payload).to_bytes(FRAME_LENGTH_BYTES, "little") + payload

@@ -1,0 +1,189 @@
+"""What the worker does for each request: the state of one loaded task, and nothing about processes or frames."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, assert_never
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from node.attacks import AttackKind, poison_weights
+from node.tasks.interface import Task, TaskContext, TaskError
+from node.tasks.loading import load_task_class
+from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
+from node.worker.messages import (
+    AggregateUpdates,
+    DescribeTask,
+    EvaluateModel,
+    LoadTask,
+    ModelEvaluated,
+    ModelTrained,
+    Reply,
+    Request,
+    TaskDescribed,
+    TaskLoaded,
+    TrainModel,
+    UpdatesAggregated,
+)
+from node.worker.models import ModelTensors, check_same_schema, describe_model
+from protocol.learning.artifact_format import ModelSchema
+from protocol.parameters import AggregationRule
+from protocol.units import SCORE_WHOLE, Ppm
+
+_ATTACK_STREAM: Final = 0x61747461
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """A task that is ready, with its model kept warm between rounds."""
+
+    task: Task
+    context: TaskContext
+    model: torch.nn.Module
+    tensors: ModelTensors
+    schema: ModelSchema
+    aggregation: AggregationRule
+    attack: AttackKind
+    attack_strength: float
+    device: torch.device
+
+
+class Service:
+    """Handles requests one at a time. What the task or the disk raises passes through; the next request is welcome."""
+
+    def __init__(self) -> None:
+        """Start without a task."""
+        self._loaded: _Loaded | None = None
+
+    def handle(self, request: Request) -> Reply:
+        """Do what a request asks for.
+
+        Raises:
+            TaskError: The task is missing, wrong, or gave a score outside [0, 1].
+        """
+        match request:
+            case LoadTask():
+                return self._load(request)
+            case DescribeTask():
+                return self._describe(request)
+            case TrainModel():
+                return self._train(request)
+            case AggregateUpdates():
+                return self._aggregate(request)
+            case EvaluateModel():
+                return self._evaluate(request)
+            case _:
+                assert_never(request)
+
+    def _load(self, request: LoadTask) -> TaskLoaded:
+        started = time.monotonic()
+        torch.set_num_threads(request.thread_count)
+        attack = AttackKind(request.attack)
+        context = _build_context(request)
+        task = load_task_class(request.task)(context)
+        if attack is AttackKind.LABEL_FLIP:
+            task.flip_labels()
+        device = torch.device(request.device)
+        model = task.build_model().to(device)
+        schema = describe_model(model)
+        if request.schema is not None:
+            check_same_schema(request.schema, schema)
+        self._loaded = _Loaded(
+            task=task,
+            context=context,
+            model=model,
+            tensors=ModelTensors(model, schema),
+            schema=schema,
+            aggregation=request.aggregation,
+            attack=attack,
+            attack_strength=request.attack_strength_ppm / 1_000_000,
+            device=device,
+        )
+        return TaskLoaded(load_ms=_compute_elapsed_ms(started))
+
+    def _describe(self, request: DescribeTask) -> TaskDescribed:
+        loaded = self._get_loaded()
+        # A new model, because the warm one may have been trained since.
+        initial = ModelTensors(loaded.task.build_model(), loaded.schema)
+        written = write_model(loaded.schema, Path(request.initial_model), initial.get_tensor)
+        return TaskDescribed(schema=loaded.schema, model_digest=written.digest, model_bytes=written.size_bytes)
+
+    def _train(self, request: TrainModel) -> ModelTrained:
+        started = time.monotonic()
+        loaded = self._get_loaded()
+        base = Path(request.base)
+        read_model(loaded.schema, base, loaded.tensors.put_slice)
+        report = loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+        if loaded.attack in {AttackKind.SIGN_FLIP, AttackKind.NOISE}:
+            _poison(loaded, base, request.round_number)
+        exponents = write_update(
+            loaded.schema, base=base, update=Path(request.update), get_tensor=loaded.tensors.get_tensor
+        )
+        return ModelTrained(
+            scale_exponents=exponents,
+            example_count=max(0, int(report.example_count)),
+            train_ms=_compute_elapsed_ms(started),
+        )
+
+    def _aggregate(self, request: AggregateUpdates) -> UpdatesAggregated:
+        loaded = self._get_loaded()
+        written = aggregate_artifacts(
+            loaded.schema,
+            loaded.aggregation,
+            base=Path(request.base),
+            updates=[(Path(update.path), update.scale_exponents) for update in request.updates],
+            candidate=Path(request.candidate),
+        )
+        return UpdatesAggregated(digest=written.digest)
+
+    def _evaluate(self, request: EvaluateModel) -> ModelEvaluated:
+        loaded = self._get_loaded()
+        read_model(loaded.schema, Path(request.model), loaded.tensors.put_slice)
+        score = float(loaded.task.evaluate(loaded.model, device=loaded.device))
+        if math.isnan(score) or not 0.0 <= score <= 1.0:
+            raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
+        return ModelEvaluated(score=Ppm(round(score * SCORE_WHOLE)))
+
+    def _get_loaded(self) -> _Loaded:
+        if self._loaded is None:
+            raise TaskError("no task is loaded: the first request must load one")
+        return self._loaded
+
+
+def _build_context(request: LoadTask) -> TaskContext:
+    parameters = dict(request.parameters)
+    split = parameters.pop("split", "iid")
+    seed_text = parameters.pop("seed", "0")
+    if not seed_text.isdecimal() or not seed_text.isascii() or int(seed_text) >= 2**64:
+        raise TaskError(f"task parameter seed = {seed_text!r}: an integer from 0 to 2**64 - 1")
+    return TaskContext(
+        member_index=request.member_index,
+        member_count=request.member_count,
+        split=split,
+        seed=int(seed_text),
+        parameters=MappingProxyType(parameters),
+    )
+
+
+def _poison(loaded: _Loaded, base: Path, round_number: int) -> None:
+    seed = [loaded.context.seed, loaded.context.member_index, round_number, _ATTACK_STREAM]
+    generator = np.random.Generator(np.random.PCG64(seed))
+    trainable = {spec.name for spec in loaded.schema.tensors if spec.is_trainable}
+
+    def poison_slice(name: str, start: int, weights: NDArray[np.float32]) -> None:
+        if name in trainable:
+            trained = loaded.tensors.get_tensor(name)[start : start + weights.shape[0]]
+            poisoned = poison_weights(
+                loaded.attack, loaded.attack_strength, base=weights, trained=trained, generator=generator
+            )
+            loaded.tensors.put_slice(name, start, poisoned)
+
+    read_model(loaded.schema, base, poison_slice)
+
+
+def _compute_elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1_000)

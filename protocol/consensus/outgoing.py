@@ -1,0 +1,66 @@
+"""What a node sends in consensus: a new block, and everything again after a standstill (C1, C9, C16)."""
+
+from typing import Final
+
+from protocol.blocks import BlockHeader, compute_operations_root, compute_reveal, sign_block
+from protocol.codec import encode_union
+from protocol.consensus.checks import ConsensusConfig
+from protocol.consensus.own_votes import OwnVotes
+from protocol.consensus.tree import BlockTree, Tip
+from protocol.gossip import Topic
+from protocol.interface import Broadcast
+from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.units import Height, Millis, View
+
+GOSSIP_AGAIN_MAX: Final = 48
+"""Votes, and certificates, that one standstill message repeats at most (C9)."""
+
+
+def build_proposal(
+    config: ConsensusConfig, tree: BlockTree, view: View, parent: Tip, operations: tuple[bytes, ...], now_ms: Millis
+) -> Proposal:
+    """Return a signed block on a parent, with the certificates that justify it (C1, C2)."""
+    header = BlockHeader(
+        epoch=config.validators.epoch,
+        view=view,
+        parent_view=parent.view,
+        parent_hash=parent.block_hash,
+        height=Height(parent.height + 1),
+        time_ms=Millis(max(now_ms, parent.time_ms + 1)),
+        operations_root=compute_operations_root(operations),
+        reveal=compute_reveal(config.chain_id, config.bls_key, config.validators.epoch, view),
+        leader=config.key.member,
+    )
+    is_on_tip = parent.block_hash == tree.tip.block_hash
+    return Proposal(
+        block=sign_block(config.chain_id, config.key, header, operations),
+        parent_certificate=tree.tip_certificate if is_on_tip else tree.notarizations[parent.view],
+        nullifications=tuple(tree.nullifications[View(between)] for between in range(parent.view + 1, view)),
+    )
+
+
+def build_broadcast(message: ConsensusMessage) -> Broadcast:
+    """Return the effect that publishes a consensus message."""
+    return Broadcast(topic=Topic.CONSENSUS, message=encode_union(message, ConsensusMessage))
+
+
+def build_standstill(own: OwnVotes, tree: BlockTree, view: View, attempt: int) -> list[Broadcast]:
+    """Return my proposal, all my votes and certificates above the finalized tip; the newest when over the cap (C9)."""
+    messages: list[Broadcast] = []
+    if own.proposal is not None and own.proposal.block.header.view == view:
+        messages.append(build_broadcast(own.proposal))
+    votes = own.get_all()[-GOSSIP_AGAIN_MAX:]
+    if votes:
+        messages.append(build_broadcast(Votes(votes=votes, attempt=attempt)))
+    return messages + build_help(tree, attempt)
+
+
+def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
+    """Return the certificates that bring a straggler to our view, the finalized tip's last (C16)."""
+    held = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
+    held.sort(key=lambda certificate: (certificate.view, certificate.kind))
+    if tree.tip_certificate is not None:
+        held.append(tree.tip_certificate)
+    if not held:
+        return []
+    return [build_broadcast(Certificates(certificates=tuple(held[-GOSSIP_AGAIN_MAX:]), attempt=attempt))]

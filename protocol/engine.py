@@ -1,0 +1,400 @@
+"""The engine: inputs in, effects out; the one object that holds a node's part of the protocol.
+
+``handle`` routes an input to consensus, mempool or duties, executes what became final on the ledger, and asks each part what
+follows. It has no clock, no randomness and no input or output of its own, so the same inputs give the same effects.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from protocol.admission import Admitted, GossipAdmission, Progress
+from protocol.blocks import Block
+from protocol.bls import BlsSigningKey
+from protocol.codec import encode
+from protocol.consensus.checks import ConsensusConfig
+from protocol.consensus.machine import Consensus
+from protocol.consensus.tree import Tip
+from protocol.crypto import SigningKey
+from protocol.duties import Duties, DutiesConfig
+from protocol.errors import InvalidMessage, ProtocolError
+from protocol.evidence import Evidence, check_evidence
+from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.gossip import Topic
+from protocol.interface import (
+    ArmTimer,
+    ArtifactStored,
+    BlockExecuted,
+    BlockFetched,
+    BlocksFetched,
+    Broadcast,
+    CandidateComputed,
+    ConsensusReceived,
+    Effect,
+    FetchArtifact,
+    FinalizedBlock,
+    ForgetArtifacts,
+    Input,
+    ModelEvaluated,
+    Observe,
+    OffenceSeen,
+    OperationReceived,
+    OperationRequested,
+    Persist,
+    PersistBlock,
+    PhaseEntered,
+    TimeAdvanced,
+    UpdateTrained,
+    WorkFailed,
+)
+from protocol.journal import OwnOperationRecord, Record
+from protocol.ledger.state import LedgerState, get_account
+from protocol.ledger.transition import apply_block, check_block_operations, get_deadline_ms
+from protocol.mempool import Mempool
+from protocol.messages import OperationMessage
+from protocol.operations import (
+    Operation,
+    Payload,
+    ReportEvidence,
+    SubmitUpdate,
+    decode_operation,
+    sign_operation,
+)
+from protocol.restored import Restored
+from protocol.units import Digest, Millis
+from protocol.votes import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Who this node is, and in which network."""
+
+    genesis: Genesis
+    key: SigningKey
+    bls_key: BlsSigningKey
+    salt_secret: bytes
+    """Where the salts of sealed ballots derive from; known to nobody else."""
+    started_ms: Millis
+    inverts_ballots: bool = False
+    """True makes this node vote the wrong way round: misbehaviour on request."""
+
+
+class Engine:
+    """One node's protocol."""
+
+    def __init__(self, config: EngineConfig, restored: Restored) -> None:
+        """Go on from what the disk holds; nothing leaves before :meth:`start`."""
+        genesis = config.genesis
+        self._config = config
+        self._chain_id = compute_chain_id(genesis)
+        self._parameters = genesis.parameters
+        self._members = frozenset(founder.member for founder in genesis.founders)
+        self._validators = build_validator_set(genesis)
+        self.state: LedgerState = restored.state
+        """The ledger after the last final block."""
+        self.artifacts = set(restored.artifacts)
+        """Digests of the artifacts on this node's disk."""
+        self._mempool = Mempool()
+        self._effects: list[Effect] = []
+        self._reported: set[Digest] = set()
+        self._own_attempt = int(config.started_ms)
+        self._resend_ms: Millis | None = None
+        self._wants_step = False
+        self._fetches: set[Digest] = set()
+        self._duties = Duties(
+            DutiesConfig(
+                chain_id=self._chain_id,
+                parameters=genesis.parameters,
+                schema=genesis.schema,
+                member=config.key.member,
+                salt_secret=config.salt_secret,
+                inverts_ballots=config.inverts_ballots,
+            )
+        )
+        self._duties.restore(restored.records)
+        self.consensus = self._build_consensus(restored)
+        self._restore_operations(restored.records)
+        self.consensus.restore(restored.records)
+        self.admission = GossipAdmission(
+            self._chain_id,
+            self._validators,
+            self._members,
+            Progress(
+                get_finalized_view=lambda: self.consensus.tree.tip.view,
+                is_settled=self.consensus.is_settled,
+                has_certificate=self.consensus.tree.has_certificate,
+            ),
+        )
+
+    # ---------------------------------------------------------------- the interface
+
+    def start(self, now_ms: Millis) -> list[Effect]:
+        """Return what a node does first."""
+        self.consensus.start(now_ms)
+        return self._settle(now_ms)
+
+    def handle(self, event: Input, now_ms: Millis) -> list[Effect]:
+        """Take one input and return what follows from it, in order."""
+        match event:
+            case ConsensusReceived():
+                self.consensus.on_message(event.message)
+            case OperationReceived():
+                self._on_operation(event.operation)
+            case OperationRequested():
+                self._submit(event.payload, now_ms)
+            case TimeAdvanced():
+                pass
+            case BlocksFetched():
+                self._on_blocks(event)
+            case BlockFetched():
+                self._on_body(event.block)
+            case ArtifactStored():
+                self.artifacts.add(event.digest)
+            case UpdateTrained():
+                self.artifacts.add(event.artifact_digest)
+                self._duties.on_trained(event)
+            case CandidateComputed():
+                self.artifacts.add(event.candidate_digest)
+                self._effects.extend(self._duties.on_candidate(event, self.state))
+            case ModelEvaluated():
+                self._effects.extend(self._duties.on_score(event))
+            case WorkFailed():
+                self._effects.extend(self._duties.on_failed(event))
+            case _:
+                assert_never(event)
+        return self._settle(now_ms)
+
+    def judge_gossip(self, topic: Topic, message: bytes) -> Admitted:
+        """Return what to do with a gossip message and, if it is accepted, the input it becomes (W3)."""
+        return self.admission.judge(topic, message)
+
+    def get_score(self, model_digest: Digest) -> int | None:
+        """Return a model's score on this node's own held-out data, in parts per million, if it is known."""
+        return self._duties.get_score(model_digest)
+
+    def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
+        """Return the body of a block above the finalized tip, for a peer that asks."""
+        return self.consensus.tree.blocks.get(block_hash)
+
+    # ---------------------------------------------------------------- what consensus asks (Application)
+
+    def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
+        """Return the operations to order next."""
+        return self._mempool.collect(self.state, branch, self._parameters, self._is_held)
+
+    def check_operations(self, block: Block) -> None:
+        """Check a block's operations by themselves (C3)."""
+        check_block_operations(self._chain_id, self._parameters, self._members, block.operations)
+
+    def fetch_missing_artifacts(self, block: Block) -> bool:
+        """Return whether artifacts that the block names are not held yet, and ask for those (F3)."""
+        is_missing = False
+        for encoded in block.operations:
+            operation = decode_operation(encoded)
+            payload = operation.content.payload
+            if isinstance(payload, SubmitUpdate) and payload.artifact_digest not in self.artifacts:
+                self._fetch_update(operation, payload)
+                is_missing = True
+        return is_missing
+
+    def has_work(self, branch: tuple[Block, ...], now_ms: Millis) -> bool:
+        """Return whether there is something to order, or a deadline has passed (C12)."""
+        if self._mempool.has_any(self.state, branch, self._is_held):
+            return True
+        if branch:
+            return False
+        due_ms = self._compute_due_ms()
+        return due_ms is not None and now_ms >= due_ms
+
+    # ---------------------------------------------------------------- inputs
+
+    def _on_operation(self, encoded: bytes) -> None:
+        operation = decode_operation(encoded)
+        if not self._mempool.add(encoded, operation, self.state):
+            return
+        payload = operation.content.payload
+        current = self.state.round
+        if isinstance(payload, SubmitUpdate) and payload.artifact_digest not in self.artifacts:
+            if current is not None and payload.round == current.round and operation.content.member in current.proposers:
+                # Fetched ahead of the block, so that votes need not wait for it.
+                self._fetch_update(operation, payload)
+
+    def _on_blocks(self, event: BlocksFetched) -> None:
+        try:
+            self.consensus.on_final_blocks(event.blocks)
+        except InvalidMessage:
+            # The shell asks another member; what this one sent has changed nothing.
+            return
+
+    def _on_body(self, block: Block) -> None:
+        try:
+            self.check_operations(block)
+        except ProtocolError:
+            return
+        self.consensus.on_block_body(block)
+
+    # ---------------------------------------------------------------- what follows
+
+    def _settle(self, now_ms: Millis) -> list[Effect]:
+        """Let every part act until nothing more follows, and return all effects in order."""
+        self._wants_step = True
+        while self._wants_step:
+            self._wants_step = False
+            self.consensus.step(now_ms)
+            self._drain_consensus(now_ms)
+            self._follow_duties(now_ms)
+        self._resend_own(now_ms)
+        self._arm_timer(now_ms)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _drain_consensus(self, now_ms: Millis) -> None:
+        effects, self.consensus.effects = self.consensus.effects, []
+        delivered, self.consensus.delivered = self.consensus.delivered, []
+        evidence, self.consensus.evidence = self.consensus.evidence, []
+        self._effects.extend(effects)
+        for final in delivered:
+            self._execute(final)
+        for proof in evidence:
+            self._report(proof, now_ms)
+
+    def _execute(self, final: FinalizedBlock) -> None:
+        before = self.state
+        self.state, outcome = apply_block(self._parameters, self._config.genesis.schema, before, final.block)
+        header = final.block.header
+        self._effects.append(PersistBlock(height=header.height, finalized=final, outcome=outcome))
+        executed = BlockExecuted(
+            height=header.height,
+            view=header.view,
+            time_ms=header.time_ms,
+            leader=header.leader,
+            operation_count=len(final.block.operations),
+            outcome=outcome,
+        )
+        self._effects.append(Observe(observation=executed))
+        if outcome.settled is not None:
+            forgettable = self._duties.on_settled(outcome.settled, self.state)
+            self._effects.append(ForgetArtifacts(digests=forgettable))
+            self._fetches.clear()
+        self._observe_phase(before)
+        self._mempool.prune(self.state)
+        self._wants_step = True
+
+    def _observe_phase(self, before: LedgerState) -> None:
+        old, new = before.round, self.state.round
+        if new is None or (old is not None and (old.round, old.phase) == (new.round, new.phase)):
+            return
+        entered = PhaseEntered(
+            round=new.round,
+            phase=new.phase,
+            deadline_ms=new.deadline_ms,
+            proposers=new.proposers,
+            voters=new.voters,
+        )
+        self._effects.append(Observe(observation=entered))
+
+    def _follow_duties(self, now_ms: Millis) -> None:
+        plan = self._duties.plan(self.state, self.artifacts, now_ms)
+        self._effects.extend(plan.effects)
+        for payload in plan.payloads:
+            if payload not in self._mempool.get_payloads(self._config.key.member):
+                self._submit(payload, now_ms)
+
+    def _report(self, proof: Evidence, now_ms: Millis) -> None:
+        offence = check_evidence(self._chain_id, proof)
+        key = Digest(encode(offence))
+        if key in self._reported or offence in self.state.offences:
+            return
+        self._reported.add(key)
+        self._effects.append(Observe(observation=OffenceSeen(offence=offence)))
+        self._submit(ReportEvidence(evidence=proof), now_ms)
+
+    # ---------------------------------------------------------------- own operations
+
+    def _submit(self, payload: Payload, now_ms: Millis) -> None:
+        sequence = self._mempool.compute_next_sequence(self._config.key.member, self.state)
+        operation = sign_operation(self._chain_id, self._config.key, sequence, payload)
+        encoded = encode(operation)
+        self._mempool.replace_own(encoded, operation)
+        self._effects.append(Persist(record=OwnOperationRecord(operation=encoded)))
+        self._broadcast_operation(encoded)
+        self._wants_step = True
+        if self._resend_ms is None:
+            self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
+
+    def _restore_operations(self, records: Iterable[Record]) -> None:
+        for record in records:
+            if isinstance(record, OwnOperationRecord):
+                operation = decode_operation(record.operation)
+                account = get_account(self.state, operation.content.member)
+                if operation.content.sequence >= account.next_sequence:
+                    self._mempool.replace_own(record.operation, operation)
+                    self._resend_ms = Millis(0)
+
+    def _resend_own(self, now_ms: Millis) -> None:
+        """Repeat own operations until they are final: gossip may have lost them (C9)."""
+        pending = self._mempool.get_encoded(self._config.key.member)
+        if not pending:
+            self._resend_ms = None
+            return
+        if self._resend_ms is None:
+            self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
+        if now_ms < self._resend_ms:
+            return
+        self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
+        self._own_attempt += 1
+        for encoded in pending:
+            self._broadcast_operation(encoded)
+
+    def _broadcast_operation(self, encoded: bytes) -> None:
+        message = OperationMessage(operation=encoded, attempt=self._own_attempt)
+        self._effects.append(Broadcast(topic=Topic.OPERATIONS, message=encode(message)))
+
+    # ---------------------------------------------------------------- helpers
+
+    def _is_held(self, manifest: SubmitUpdate) -> bool:
+        return manifest.artifact_digest in self.artifacts
+
+    def _fetch_update(self, operation: Operation, manifest: SubmitUpdate) -> None:
+        if manifest.artifact_digest in self._fetches:
+            return
+        self._fetches.add(manifest.artifact_digest)
+        self._effects.append(
+            FetchArtifact(
+                digest=manifest.artifact_digest,
+                bytes_expected=manifest.artifact_bytes,
+                source=operation.content.member,
+                scale_exponents=manifest.scale_exponents,
+            )
+        )
+
+    def _compute_due_ms(self) -> Millis | None:
+        """Return the time at which a block is wanted though nobody asks for an operation."""
+        deadline_ms = get_deadline_ms(self.state)
+        idle_ms = self._parameters.idle_block_ms
+        heartbeat_ms = Millis(self.consensus.tree.tip.time_ms + idle_ms) if idle_ms else None
+        times = [time for time in (deadline_ms, heartbeat_ms) if time is not None]
+        return min(times, default=None)
+
+    def _arm_timer(self, now_ms: Millis) -> None:
+        due_ms = self._compute_due_ms()
+        upcoming = due_ms if due_ms is not None and due_ms > now_ms else None
+        times = [time for time in (self.consensus.compute_wakeup_ms(), self._resend_ms, upcoming) if time is not None]
+        if times:
+            self._effects.append(ArmTimer(at_ms=min(times)))
+
+    def _build_consensus(self, restored: Restored) -> Consensus:
+        state = restored.state
+        tip = Tip(block_hash=state.block_hash, view=state.view, height=state.height, time_ms=state.time_ms)
+        certificate: Certificate | None = None if restored.tip is None else restored.tip.certificate
+        config = ConsensusConfig(
+            chain_id=self._chain_id,
+            parameters=self._parameters,
+            validators=self._validators,
+            key=self._config.key,
+            bls_key=self._config.bls_key,
+            started_ms=self._config.started_ms,
+            has_vote_log=restored.has_vote_log,
+        )
+        return Consensus(config, self, tip, certificate)
+

@@ -1,0 +1,116 @@
+"""The genesis document: everything the members agree on before the first block. Its digest is the chain id (W2)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.bls import check_possession
+from protocol.codec import decode, encode
+from protocol.crypto import Domain, compute_digest
+from protocol.errors import InvalidMessage
+from protocol.learning.artifact_format import ModelSchema
+from protocol.parameters import Parameters, check_parameters
+from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake, Weight
+from protocol.validators import Validator, ValidatorSet
+
+GENESIS_VERSION: Final = 1
+GENESIS_BYTES_MAX: Final = 4 << 20
+FIRST_EPOCH: Final = Epoch(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founder:
+    """A member of the network from its first block."""
+
+    member: MemberId
+    name: str
+    """For people: short, unique in the network."""
+    bls_key: BlsPublicKey
+    possession: BlsSignature
+    """Proof that the holder of the BLS key knows its secret (L1)."""
+    addresses: tuple[str, ...]
+    """Multiaddresses to dial first; a node's own configuration can override them."""
+    bonded: Stake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What is trained: a task by name or as ``module:Class``, and its parameters."""
+
+    name: str
+    params: tuple[tuple[str, str], ...]
+    """Sorted by key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genesis:
+    """The genesis document."""
+
+    version: int
+    name: str
+    created_ms: Millis
+    """The ledger time of height 0."""
+    seed: Digest
+    """Where leaders and the beacon start from."""
+    parameters: Parameters
+    founders: tuple[Founder, ...]
+    """Sorted by member."""
+    task: TaskSpec
+    schema: ModelSchema
+    model_digest: Digest
+    """The artifact digest of the initial model."""
+    model_bytes: int
+    """The initial model artifact's size, in bytes."""
+
+
+def compute_chain_id(genesis: Genesis) -> Digest:
+    """Return the digest of the genesis document, which every signature names (W2)."""
+    return compute_digest(Domain.GENESIS, encode(genesis))
+
+
+def decode_genesis(encoded: bytes) -> Genesis:
+    """Return the checked genesis document of untrusted bytes.
+
+    Raises:
+        MalformedMessage: The bytes do not decode.
+        InvalidMessage: The document breaks a rule.
+    """
+    genesis = decode(Genesis, encoded, bytes_max=GENESIS_BYTES_MAX)
+    check_genesis(genesis)
+    return genesis
+
+
+def check_genesis(genesis: Genesis) -> None:
+    """Check a genesis document by itself.
+
+    Raises:
+        InvalidMessage: The message names what is wrong.
+    """
+    if genesis.version != GENESIS_VERSION:
+        raise InvalidMessage(f"genesis version {genesis.version}; this software knows version {GENESIS_VERSION}")
+    check_parameters(genesis.parameters)
+    members = [founder.member for founder in genesis.founders]
+    if len(members) < 2 or members != sorted(set(members)):
+        raise InvalidMessage("genesis needs at least two founders, sorted by member id, each once")
+    names = [founder.name for founder in genesis.founders]
+    if len(set(names)) != len(names) or not all(0 < len(name) <= 64 for name in names):
+        raise InvalidMessage("founders need names that are distinct and 1 to 64 characters long")
+    if len({founder.bls_key for founder in genesis.founders}) != len(names):
+        raise InvalidMessage("two founders share a BLS key")
+    for founder in genesis.founders:
+        if founder.bonded < 1:
+            raise InvalidMessage(f"founder {founder.name} has no stake")
+        check_possession(founder.bls_key, founder.possession)
+    if list(genesis.task.params) != sorted(dict(genesis.task.params).items()):
+        raise InvalidMessage("task parameters are not sorted and distinct")
+
+
+def build_validator_set(genesis: Genesis) -> ValidatorSet:
+    """Return the validators of the first epoch: the founders, weighted by their bonded stake."""
+    return ValidatorSet(
+        epoch=FIRST_EPOCH,
+        seed=genesis.seed,
+        validators=tuple(
+            Validator(member=founder.member, weight=Weight(founder.bonded), bls_key=founder.bls_key)
+            for founder in genesis.founders
+        ),
+    )

@@ -1,0 +1,330 @@
+"""Every input, effect and observation of the core: the whole interface between rules and world.
+
+Inputs are facts in the past, effects are orders to the shell, observations are facts for people. The shell makes every
+:class:`Persist` of a batch durable before it performs any other effect of the batch (C10).
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from protocol.blocks import Block
+from protocol.evidence import Offence
+from protocol.gossip import Topic
+from protocol.journal import Record
+from protocol.messages import ConsensusMessage
+from protocol.operations import Payload
+from protocol.outcomes import BlockOutcome, Phase
+from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, View
+from protocol.votes import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsensusReceived:
+    """A consensus message came in; gossip admission has checked its shape and signatures."""
+
+    message: ConsensusMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationReceived:
+    """An operation came in from a member; gossip admission has checked its shape and signature."""
+
+    operation: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequested:
+    """This node's operator asks for an operation."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeAdvanced:
+    """The time that the last :class:`ArmTimer` asked for has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalizedBlock:
+    """A block with the certificate that finalizes it, if this node has one for exactly this block."""
+
+    block: Block
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlocksFetched:
+    """A member answered a request for blocks: ascending heights, the last one with its finalization (C14)."""
+
+    blocks: tuple[FinalizedBlock, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFetched:
+    """A member answered a request for one unfinalized block's body."""
+
+    block: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactStored:
+    """The artifact of this digest is complete on this node's disk, checked against its digest."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateTrained:
+    """This node's worker has trained an update and stored its artifact."""
+
+    round: Round
+    base_digest: Digest
+    scale_exponents: tuple[int, ...]
+    artifact_digest: Digest
+    artifact_bytes: int
+    example_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateComputed:
+    """This node's worker has aggregated updates to a candidate and stored it."""
+
+    base_digest: Digest
+    update_digests: tuple[Digest, ...]
+    candidate_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEvaluated:
+    """This node's worker has scored a model on this member's own held-out data."""
+
+    model_digest: Digest
+    score: Ppm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkFailed:
+    """The worker could not do what an effect asked for; this node is silent in that matter."""
+
+    round: Round
+    reason: str
+
+
+Input: TypeAlias = (
+    ConsensusReceived
+    | OperationReceived
+    | OperationRequested
+    | TimeAdvanced
+    | BlocksFetched
+    | BlockFetched
+    | ArtifactStored
+    | UpdateTrained
+    | CandidateComputed
+    | ModelEvaluated
+    | WorkFailed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockExecuted:
+    """A final block was executed."""
+
+    height: Height
+    view: View
+    time_ms: Millis
+    leader: MemberId
+    operation_count: int
+    outcome: BlockOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEntered:
+    """The current round came to a new phase."""
+
+    round: Round
+    phase: Phase
+    deadline_ms: Millis
+    """Ledger time at which the phase ends at the latest; 0 in DRAW."""
+    proposers: tuple[MemberId, ...]
+    voters: tuple[MemberId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewFailed:
+    """This node's timer of a view ran out."""
+
+    view: View
+    leader: MemberId
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffenceSeen:
+    """This node holds evidence against a member."""
+
+    offence: Offence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateDiffers:
+    """The accepted candidate is not the one that this node computed: its worker or disk needs a look."""
+
+    round: Round
+    computed_digest: Digest
+    accepted_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkAbandoned:
+    """This node stays silent in a matter of a round because its own work failed."""
+
+    round: Round
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotingSuspended:
+    """This node does not vote, since it lost the memory of its votes (C10)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotingResumed:
+    """This node votes again, in views after this one (C10)."""
+
+    after_view: View
+
+
+Observation: TypeAlias = (
+    BlockExecuted
+    | PhaseEntered
+    | ViewFailed
+    | OffenceSeen
+    | CandidateDiffers
+    | WorkAbandoned
+    | VotingSuspended
+    | VotingResumed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persist:
+    """Append a record to the journal, durably, before anything else of this batch happens."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistBlock:
+    """Append a final block to the ledger on disk, durably; heights come without gaps."""
+
+    height: Height
+    finalized: FinalizedBlock
+    outcome: BlockOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """Publish a message to every member."""
+
+    topic: Topic
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmTimer:
+    """Give a :class:`TimeAdvanced` at this time, if it is still to come at once; replaces the previous timer."""
+
+    at_ms: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchBlocks:
+    """Ask members for final blocks from this height on, and keep asking others until some come."""
+
+    from_height: Height
+    hint: MemberId | None
+    """Somebody who seems to have them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchBlock:
+    """Ask members for the body of an unfinalized block."""
+
+    block_hash: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchArtifact:
+    """Get an artifact from members, until it is stored or no longer wanted."""
+
+    digest: Digest
+    bytes_expected: int
+    source: MemberId | None
+    """Somebody who should hold it."""
+    scale_exponents: tuple[int, ...] | None
+    """For an update, its manifest's; None for a model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainModel:
+    """Train the base model for a round; answered by UpdateTrained or WorkFailed."""
+
+    round: Round
+    base_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReference:
+    """An update as the worker needs it."""
+
+    artifact_digest: Digest
+    scale_exponents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeCandidate:
+    """Aggregate updates, in this order, on a base model; answered by CandidateComputed or WorkFailed."""
+
+    round: Round
+    base_digest: Digest
+    updates: tuple[UpdateReference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateModel:
+    """Score a model on own held-out data; answered by ModelEvaluated or WorkFailed."""
+
+    round: Round
+    model_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetArtifacts:
+    """These artifacts are no longer needed by any rule; keep them or not, as the node's retention says."""
+
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe:
+    """Tell people."""
+
+    observation: Observation
+
+
+Effect: TypeAlias = (
+    Persist
+    | PersistBlock
+    | Broadcast
+    | ArmTimer
+    | FetchBlocks
+    | FetchBlock
+    | FetchArtifact
+    | TrainModel
+    | ComputeCandidate
+    | EvaluateModel
+    | ForgetArtifacts
+    | Observe
+)

@@ -1,0 +1,1 @@
+"""The ledger: stake, rounds and lineage, moved only by final blocks; see :mod:`protocol.ledger.transition`."""

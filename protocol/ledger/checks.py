@@ -1,0 +1,127 @@
+"""When the ledger refuses an operation: every rule is one check that raises InvalidOperation (L8).
+
+Checks change nothing, so a refused operation leaves no trace but its recorded error and its sequence number.
+"""
+
+from protocol.errors import InvalidMessage, InvalidOperation
+from protocol.evidence import Offence, check_evidence
+from protocol.learning.artifact_format import ModelSchema
+from protocol.learning.ballots import check_ballot_opening
+from protocol.learning.manifest import check_manifest
+from protocol.ledger.draft import LedgerDraft
+from protocol.ledger.slashing import check_offence
+from protocol.ledger.state import RoundState
+from protocol.operations import Bond, ReportEvidence, RevealBallot, SealBallot, SubmitUpdate, Unbond
+from protocol.outcomes import Phase
+from protocol.parameters import Parameters
+from protocol.units import MemberId, Round
+
+
+def check_submission(
+    draft: LedgerDraft, parameters: Parameters, schema: ModelSchema, member: MemberId, manifest: SubmitUpdate
+) -> None:
+    """Check that a member may submit this update now (F3).
+
+    An update that somebody else has submitted in this round is refused: it is a copy, and its reward would be too.
+
+    Raises:
+        InvalidOperation: It may not.
+    """
+    round_state = _get_round_in(draft, Phase.TRAIN, manifest.round)
+    if member not in round_state.proposers:
+        raise InvalidOperation(f"not drawn to propose in round {manifest.round}")
+    if any(entry.member == member for entry in round_state.updates):
+        raise InvalidOperation(f"an update for round {manifest.round} is submitted already")
+    if manifest.base_digest != round_state.base_digest:
+        raise InvalidOperation(
+            f"trained from model {manifest.base_digest.hex()[:8]}, the base is {round_state.base_digest.hex()[:8]}"
+        )
+    try:
+        check_manifest(parameters, schema, manifest)
+    except InvalidMessage as error:
+        raise InvalidOperation(str(error)) from error
+    if any(entry.manifest.artifact_digest == manifest.artifact_digest for entry in round_state.updates):
+        raise InvalidOperation(f"update {manifest.artifact_digest.hex()[:8]} is another proposer's")
+
+
+def check_sealing(draft: LedgerDraft, member: MemberId, payload: SealBallot) -> None:
+    """Check that a member may seal a ballot now (F8).
+
+    Raises:
+        InvalidOperation: It may not.
+    """
+    round_state = _get_round_in(draft, Phase.SEAL, payload.round)
+    _check_attempt(round_state, payload.attempt)
+    if member not in round_state.voters:
+        raise InvalidOperation(f"not drawn to vote in round {payload.round}")
+    if any(entry.member == member for entry in round_state.seals):
+        raise InvalidOperation(f"a ballot for round {payload.round} is sealed already")
+
+
+def check_revealing(draft: LedgerDraft, member: MemberId, payload: RevealBallot) -> None:
+    """Check that a member may reveal this ballot now (F8).
+
+    Raises:
+        InvalidOperation: It may not.
+    """
+    round_state = _get_round_in(draft, Phase.REVEAL, payload.round)
+    _check_attempt(round_state, payload.attempt)
+    seals = [entry.seal for entry in round_state.seals if entry.member == member]
+    if not seals:
+        raise InvalidOperation(f"no ballot for round {payload.round} was sealed")
+    if any(entry.member == member for entry in round_state.reveals):
+        raise InvalidOperation(f"the ballot for round {payload.round} is revealed already")
+    try:
+        check_ballot_opening(member, seals[0], payload, update_count=len(round_state.updates))
+    except InvalidMessage as error:
+        raise InvalidOperation(str(error)) from error
+
+
+def check_bonding(draft: LedgerDraft, member: MemberId, payload: Bond) -> None:
+    """Check that a member has as much free stake as it wants to bond (L3).
+
+    Raises:
+        InvalidOperation: It has not.
+    """
+    free = draft.get_account(member).free
+    if not 0 < payload.amount <= free:
+        raise InvalidOperation(f"cannot bond {payload.amount}: {free} micro-tokens are free")
+
+
+def check_unbonding(draft: LedgerDraft, member: MemberId, payload: Unbond) -> None:
+    """Check that a member has as much bonded stake as it wants to unbond (L6).
+
+    Raises:
+        InvalidOperation: It has not.
+    """
+    bonded = draft.get_account(member).bonded
+    if not 0 < payload.amount <= bonded:
+        raise InvalidOperation(f"cannot unbond {payload.amount}: {bonded} micro-tokens are bonded")
+
+
+def check_report(draft: LedgerDraft, parameters: Parameters, payload: ReportEvidence) -> Offence:
+    """Return the offence that a report convicts its member of (L7).
+
+    Raises:
+        InvalidOperation: The evidence proves nothing, or the offence is old, known, or nobody's.
+    """
+    try:
+        offence = check_evidence(draft.chain_id, payload.evidence)
+    except InvalidMessage as error:
+        raise InvalidOperation(str(error)) from error
+    check_offence(draft, parameters, offence)
+    return offence
+
+
+def _get_round_in(draft: LedgerDraft, phase: Phase, round_number: Round) -> RoundState:
+    round_state = draft.get_round()
+    if round_state.round != round_number:
+        raise InvalidOperation(f"round {round_number} is not open, round {round_state.round} is")
+    if round_state.phase is not phase:
+        raise InvalidOperation(f"round {round_number} is in phase {round_state.phase.name}, not {phase.name}")
+    return round_state
+
+
+def _check_attempt(round_state: RoundState, attempt: int) -> None:
+    if attempt != round_state.attempt:
+        raise InvalidOperation(f"attempt {attempt}; round {round_state.round} is in attempt {round_state.attempt}")

@@ -1,0 +1,105 @@
+"""The end of a round: verdict, money, model and the record of all three (F9, F12, F14)."""
+
+from protocol.codec import encode
+from protocol.crypto import Domain, compute_digest
+from protocol.errors import InvariantViolation
+from protocol.learning.verdict import Judgement, compute_judgement
+from protocol.ledger.draft import LedgerDraft
+from protocol.ledger.money import apply_money
+from protocol.ledger.state import ACCEPTED_MODELS_MAX, RoundState
+from protocol.outcomes import Phase, RevealedBallot, RoundRecord, StakeMove, Verdict
+from protocol.parameters import Parameters
+from protocol.units import Digest, MemberId
+
+
+def settle_round(draft: LedgerDraft, parameters: Parameters, round_state: RoundState) -> RoundRecord:
+    """Judge a round from what was revealed, move stake and model, and return the ledger's record of it (F12).
+
+    A round that ended in TRAIN or SEAL has no ballots and is therefore VOID.
+    """
+    judgement = compute_judgement(
+        parameters.preset,
+        tuple(entry.ballot for entry in round_state.reveals),
+        drawn_voter_count=len(round_state.voters),
+        update_count=len(round_state.updates),
+    )
+    silent = get_silent(round_state)
+    moves = apply_money(draft, parameters, round_state, judgement, silent)
+    apply_model(draft, judgement)
+    record = _build_record(draft, round_state, judgement, silent, moves)
+    draft.lineage_digest = compute_lineage_digest(draft.lineage_digest, record)
+    draft.rounds_settled += 1
+    return record
+
+
+def get_silent(round_state: RoundState) -> tuple[MemberId, ...]:
+    """Return who was drawn, had its chance and did not use it: no update, no seal, or no reveal (F14).
+
+    A round that ends in TRAIN never asked its voters, one that ends in SEAL never asked for openings.
+    """
+    proposed = {entry.member for entry in round_state.updates}
+    silent = [member for member in round_state.proposers if member not in proposed]
+    if round_state.phase is Phase.SEAL:
+        answered = {entry.member for entry in round_state.seals}
+    elif round_state.phase is Phase.REVEAL:
+        answered = {entry.member for entry in round_state.reveals}
+    else:
+        answered = set(round_state.voters)
+    return (*silent, *[member for member in round_state.voters if member not in answered])
+
+
+def apply_model(draft: LedgerDraft, judgement: Judgement) -> None:
+    """Move the model: on ACCEPT to the candidate, on REJECT with a condemned base to the one before it (F12).
+
+    The last remembered model is never given up, so that there is always one to fall back on.
+    """
+    if judgement.verdict is Verdict.ACCEPT:
+        if judgement.candidate_digest is None:
+            raise InvariantViolation("an accepted round has no candidate")
+        if judgement.candidate_digest != draft.accepted_models[-1]:
+            models = (*draft.accepted_models, judgement.candidate_digest)
+            draft.accepted_models = models[-ACCEPTED_MODELS_MAX:]
+    elif judgement.verdict is Verdict.REJECT and judgement.is_base_condemned and len(draft.accepted_models) > 1:
+        draft.accepted_models = draft.accepted_models[:-1]
+    draft.model_digest = draft.accepted_models[-1]
+
+
+def compute_lineage_digest(previous: Digest, record: RoundRecord) -> Digest:
+    """Return the hash chain over all records up to this one (F12)."""
+    return compute_digest(Domain.LINEAGE, previous, encode(record))
+
+
+def _build_record(
+    draft: LedgerDraft,
+    round_state: RoundState,
+    judgement: Judgement,
+    silent: tuple[MemberId, ...],
+    moves: tuple[StakeMove, ...],
+) -> RoundRecord:
+    if round_state.beacon_output is None:
+        raise InvariantViolation(f"round {round_state.round} settles without a draw")
+    return RoundRecord(
+        round=round_state.round,
+        verdict=judgement.verdict,
+        opened_height=round_state.opened_height,
+        settled_height=draft.height,
+        opened_ms=round_state.opened_ms,
+        settled_ms=draft.time_ms,
+        beacon_output=round_state.beacon_output,
+        is_degraded=round_state.is_degraded,
+        proposers=round_state.proposers,
+        voters=round_state.voters,
+        standbys=round_state.standbys,
+        base_digest=round_state.base_digest,
+        update_members=tuple(entry.member for entry in round_state.updates),
+        update_digests=tuple(entry.manifest.artifact_digest for entry in round_state.updates),
+        condemned=judgement.condemned,
+        is_base_condemned=judgement.is_base_condemned,
+        candidate_digest=judgement.candidate_digest,
+        model_digest=draft.model_digest,
+        accept_count=judgement.accept_count,
+        reject_count=judgement.reject_count,
+        ballots=tuple(RevealedBallot(voter=entry.member, ballot=entry.ballot) for entry in round_state.reveals),
+        silent=silent,
+        moves=moves,
+    )

@@ -1,0 +1,49 @@
+"""Messages that travel by gossip: consensus (topic CONSENSUS) and operations (topic OPERATIONS)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from protocol.blocks import Block
+from protocol.votes import Certificate, Vote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A leader's block with the certificates that justify its parent (C1)."""
+
+    tag: ClassVar[int] = 0
+    block: Block
+    parent_certificate: Certificate | None
+    """The parent's notarization or finalization; None for a child of genesis."""
+    nullifications: tuple[Certificate, ...]
+    """One per view between parent and block, ascending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """Votes that one member cast at one instant."""
+
+    tag: ClassVar[int] = 1
+    votes: tuple[Vote, ...]
+    attempt: int
+    """Counts deliberate re-sends, so that no seen-cache swallows them (W4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """Certificates for those who fell behind (C16)."""
+
+    tag: ClassVar[int] = 2
+    certificates: tuple[Certificate, ...]
+    attempt: int
+
+
+ConsensusMessage: TypeAlias = Proposal | Votes | Certificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationMessage:
+    """An operation on its way to the leaders (topic OPERATIONS)."""
+
+    operation: bytes
+    attempt: int

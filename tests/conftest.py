@@ -1,0 +1,22 @@
+"""What every test shares: hypothesis profiles.
+
+``dev`` is the default at the desk, ``ci`` draws the same examples on every run, ``soak`` searches long. The environment
+variable HYPOTHESIS_PROFILE chooses one.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("soak", max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

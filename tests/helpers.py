@@ -1,0 +1,346 @@
+"""A small network on one heap: founders with keys, a genesis document, and a ledger that grows block by block.
+
+Everything is deterministic. :class:`LedgerBuilder` plays all the members that a test does not play itself.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final
+
+from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
+from protocol.bls import BlsSigningKey
+from protocol.codec import encode
+from protocol.crypto import SigningKey
+from protocol.evidence import ConflictingVotes, build_vote_evidence
+from protocol.genesis import (
+    FIRST_EPOCH,
+    GENESIS_VERSION,
+    Founder,
+    Genesis,
+    TaskSpec,
+    build_validator_set,
+    compute_chain_id,
+)
+from protocol.learning.artifact_format import ModelSchema, TensorDtype, TensorSpec, compute_update_size_bytes
+from protocol.ledger.state import LedgerState, RoundState, compute_genesis_state, get_account
+from protocol.ledger.transition import apply_block
+from protocol.operations import (
+    Ballot,
+    Payload,
+    RevealBallot,
+    SealBallot,
+    SubmitUpdate,
+    compute_seal,
+    sign_operation,
+)
+from protocol.outcomes import BlockOutcome, Phase, RoundRecord
+from protocol.parameters import Parameters
+from protocol.units import Digest, Height, MemberId, Millis, Salt, Sequence, Stake, View
+from protocol.validators import ValidatorSet
+from protocol.votes import Certificate, VoteKind, build_certificate, sign_vote
+
+CREATED_MS: Final = Millis(1_700_000_000_000)
+BLOCK_MS: Final = 100
+SCHEMA: Final = ModelSchema(
+    tensors=(
+        TensorSpec(name="weight", shape=(4, 3), dtype=TensorDtype.F32, is_trainable=True),
+        TensorSpec(name="bias", shape=(3,), dtype=TensorDtype.F32, is_trainable=True),
+        TensorSpec(name="frozen", shape=(2,), dtype=TensorDtype.F32, is_trainable=False),
+    )
+)
+
+
+def make_digest(*words: str | int | bytes) -> Digest:
+    """Return a digest that depends on all words, for anything that only needs to be told apart."""
+    return Digest(hashlib.sha256(repr(words).encode()).digest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FounderKeys:
+    """A founder with its secrets."""
+
+    signing_key: SigningKey
+    bls_key: BlsSigningKey
+    founder: Founder
+
+    @property
+    def member(self) -> MemberId:
+        """The founder's member id."""
+        return self.founder.member
+
+
+@cache
+def _make_keys(index: int) -> tuple[SigningKey, BlsSigningKey, Founder]:
+    signing_key = SigningKey(make_digest("ed25519", index))
+    bls_key = BlsSigningKey(make_digest("bls", index) + make_digest("bls", index, "more"))
+    founder = Founder(
+        member=signing_key.member,
+        name=f"member-{index}",
+        bls_key=bls_key.public_key,
+        possession=bls_key.prove_possession(),
+        addresses=(f"/ip4/127.0.0.1/tcp/{4_000 + index}",),
+        bonded=Stake(1),
+    )
+    return signing_key, bls_key, founder
+
+
+def make_founders(count: int, *, bonded: Stake | Items[Stake] = Parameters().stake_initial) -> tuple[FounderKeys, ...]:
+    """Return founders sorted by member, each with its keys.
+
+    Args:
+        count: How many.
+        bonded: Everybody's stake, or one per founder in the sorted order.
+    """
+    parts = sorted((_make_keys(index) for index in range(count)), key=lambda part: part[2].member)
+    stakes = [Stake(bonded)] * count if isinstance(bonded, int) else list(bonded)
+    return tuple(
+        FounderKeys(signing_key=signing_key, bls_key=bls_key, founder=replace(founder, bonded=stake))
+        for (signing_key, bls_key, founder), stake in zip(parts, stakes, strict=True)
+    )
+
+
+def make_genesis(founders: Iterable[FounderKeys], *, parameters: Parameters | None = None) -> Genesis:
+    """Return a genesis document of a tiny task."""
+    return Genesis(
+        version=GENESIS_VERSION,
+        name="test",
+        created_ms=CREATED_MS,
+        seed=make_digest("seed"),
+        parameters=parameters or Parameters(),
+        founders=tuple(keys.founder for keys in founders),
+        task=TaskSpec(name="digits", params=(("split", "iid"),)),
+        schema=SCHEMA,
+        model_digest=make_digest("genesis model"),
+        model_bytes=1_000,
+    )
+
+
+def make_manifest(round_state: RoundState, *, artifact: Digest, example_count: int = 100) -> SubmitUpdate:
+    """Return a legal manifest for a round."""
+    return SubmitUpdate(
+        round=round_state.round,
+        base_digest=round_state.base_digest,
+        scale_exponents=(-20, -20),
+        artifact_digest=artifact,
+        artifact_bytes=compute_update_size_bytes(SCHEMA),
+        example_count=example_count,
+    )
+
+
+def make_ballot(
+    round_state: RoundState,
+    *,
+    is_accept: bool = True,
+    candidate: Digest | None = None,
+    flags: Items[bool] | None = None,
+    is_base_flagged: bool = False,
+) -> Ballot:
+    """Return a ballot that fits a round; the candidate is a function of the round unless given."""
+    return Ballot(
+        candidate_digest=candidate or make_candidate(round_state),
+        is_accept=is_accept,
+        update_flags=tuple(flags) if flags is not None else (False,) * len(round_state.updates),
+        is_base_flagged=is_base_flagged,
+    )
+
+
+def make_candidate(round_state: RoundState) -> Digest:
+    """Return what stands for the candidate that a round's updates aggregate to."""
+    return make_digest("candidate", *[entry.manifest.artifact_digest for entry in round_state.updates])
+
+
+def make_salt(member: MemberId, round_state: RoundState) -> Salt:
+    """Return the salt of a member's seal in a round."""
+    return Salt(make_digest("salt", member, round_state.round))
+
+
+def make_equivocation(chain_id: Digest, key: SigningKey, view: View) -> ConflictingVotes:
+    """Return evidence that a key notarized two blocks in one view."""
+    first, second = (
+        sign_vote(
+            chain_id, key, epoch=FIRST_EPOCH, kind=VoteKind.NOTARIZE, view=view, block_hash=make_digest("fork", fork)
+        )
+        for fork in range(2)
+    )
+    return build_vote_evidence(first, second)
+
+
+def certify(
+    chain_id: Digest,
+    validators: ValidatorSet,
+    keys: Iterable[FounderKeys],
+    header: BlockHeader,
+    kind: VoteKind = VoteKind.FINALIZE,
+) -> Certificate:
+    """Return the certificate of a block that these founders sign."""
+    block_hash = compute_block_hash(chain_id, header)
+    votes = tuple(
+        sign_vote(chain_id, founder.signing_key, epoch=header.epoch, kind=kind, view=header.view, block_hash=block_hash)
+        for founder in keys
+    )
+    return build_certificate(validators, votes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltBlock:
+    """A block with what executing it did."""
+
+    block: Block
+    outcome: BlockOutcome
+
+
+@dataclass(slots=True)
+class LedgerBuilder:
+    """Builds a valid chain block by block and keeps the ledger's state after the last one."""
+
+    founders: tuple[FounderKeys, ...]
+    parameters: Parameters = field(default_factory=Parameters)
+    genesis: Genesis = field(init=False)
+    chain_id: Digest = field(init=False)
+    validators: ValidatorSet = field(init=False)
+    state: LedgerState = field(init=False)
+    blocks: list[BuiltBlock] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start at height 0."""
+        self.genesis = make_genesis(self.founders, parameters=self.parameters)
+        self.chain_id = compute_chain_id(self.genesis)
+        self.validators = build_validator_set(self.genesis)
+        self.state = compute_genesis_state(self.genesis)
+
+    @property
+    def round(self) -> RoundState:
+        """The open round."""
+        assert self.state.round is not None
+        return self.state.round
+
+    def get_keys(self, member: MemberId) -> FounderKeys:
+        """Return the keys of a member."""
+        return next(keys for keys in self.founders if keys.member == member)
+
+    def sign(self, member: MemberId, payload: Payload, *, offset: int = 0) -> bytes:
+        """Return an encoded operation with the member's next sequence number plus an offset."""
+        sequence = Sequence(get_account(self.state, member).next_sequence + offset)
+        return encode_operation(self.chain_id, self.get_keys(member).signing_key, sequence, payload)
+
+    def sign_all(self, pairs: Iterable[tuple[MemberId, Payload]]) -> tuple[bytes, ...]:
+        """Return encoded operations for one block, numbered on where a member has several."""
+        counts: dict[MemberId, int] = {}
+        encoded = []
+        for member, payload in pairs:
+            encoded.append(self.sign(member, payload, offset=counts.get(member, 0)))
+            counts[member] = counts.get(member, 0) + 1
+        return tuple(encoded)
+
+    def build_block(
+        self, operations: tuple[bytes, ...] = (), *, time_ms: Millis | None = None, view: View | None = None
+    ) -> Block:
+        """Return the next block, led and signed by whoever leads its view."""
+        view = View(self.state.view + 1) if view is None else view
+        leader = self.get_keys(self.validators.compute_leader(view))
+        header = BlockHeader(
+            epoch=FIRST_EPOCH,
+            view=view,
+            parent_view=self.state.view,
+            parent_hash=self.state.block_hash,
+            height=Height(self.state.height + 1),
+            time_ms=Millis(self.state.time_ms + BLOCK_MS) if time_ms is None else time_ms,
+            operations_root=compute_operations_root(operations),
+            reveal=compute_reveal(self.chain_id, leader.bls_key, FIRST_EPOCH, view),
+            leader=leader.member,
+        )
+        return sign_block(self.chain_id, leader.signing_key, header, operations)
+
+    def add_block(
+        self, operations: tuple[bytes, ...] = (), *, time_ms: Millis | None = None, view: View | None = None
+    ) -> BlockOutcome:
+        """Build the next block, execute it, and return what it did."""
+        block = self.build_block(operations, time_ms=time_ms, view=view)
+        self.state, outcome = apply_block(self.parameters, SCHEMA, self.state, block)
+        self.blocks.append(BuiltBlock(block=block, outcome=outcome))
+        return outcome
+
+    def add_payloads(self, *pairs: tuple[MemberId, Payload], time_ms: Millis | None = None) -> BlockOutcome:
+        """Add a block of these operations, all of them with the right sequence numbers."""
+        return self.add_block(self.sign_all(pairs), time_ms=time_ms)
+
+    def certify(self, block: Block, signers: Iterable[FounderKeys] | None = None) -> Certificate:
+        """Return the finalization of a block by all founders, or by those given."""
+        return certify(self.chain_id, self.validators, self.founders if signers is None else signers, block.header)
+
+    def run_draw(self) -> BlockOutcome:
+        """Add the block that draws the open round's roles."""
+        assert self.round.phase is Phase.DRAW
+        return self.add_block()
+
+    def run_training(self, *, silent: Items[MemberId] = ()) -> BlockOutcome:
+        """Let the proposers submit, in one block; with silent ones, a further block passes the deadline."""
+        assert self.round.phase is Phase.TRAIN
+        submissions = [
+            (member, make_manifest(self.round, artifact=make_digest("update", self.round.round, member)))
+            for member in self.round.proposers
+            if member not in silent
+        ]
+        return self._add_with_deadline(submissions, is_complete=not silent)
+
+    def run_sealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
+        """Let these voters seal these ballots; if any voter is missing, a further block passes the deadline."""
+        assert self.round.phase is Phase.SEAL
+        seals = [
+            (
+                member,
+                SealBallot(
+                    round=self.round.round,
+                    attempt=self.round.attempt,
+                    seal=compute_seal(
+                        member, self.round.round, self.round.attempt, ballot, make_salt(member, self.round)
+                    ),
+                ),
+            )
+            for member, ballot in ballots.items()
+        ]
+        return self._add_with_deadline(seals, is_complete=len(seals) == len(self.round.voters))
+
+    def run_revealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
+        """Let these voters reveal what they sealed; if any is missing, a further block passes the deadline."""
+        assert self.round.phase is Phase.REVEAL
+        reveals = [(member, make_reveal(self.round, member, ballot)) for member, ballot in ballots.items()]
+        return self._add_with_deadline(reveals, is_complete=len(reveals) == len(self.round.seals))
+
+    def run_voting(self, choose: Callable[[MemberId], Ballot]) -> RoundRecord:
+        """Let every voter seal and reveal the ballot that ``choose`` gives it, and return the settled round."""
+        ballots = {member: choose(member) for member in self.round.voters}
+        self.run_sealing(ballots)
+        settled = self.run_revealing(ballots).settled
+        assert settled is not None
+        return settled
+
+    def run_round(self, *, is_accept: bool = True) -> RoundRecord:
+        """Run a whole round in which everybody answers and all voters agree."""
+        self.run_draw()
+        self.run_training()
+        round_state = self.round
+        return self.run_voting(lambda _: make_ballot(round_state, is_accept=is_accept))
+
+    def pass_deadline(self) -> BlockOutcome:
+        """Add an empty block at the deadline of the phase."""
+        return self.add_block(time_ms=self.round.deadline_ms)
+
+    def _add_with_deadline(self, pairs: Items[tuple[MemberId, Payload]], *, is_complete: bool) -> BlockOutcome:
+        outcome = self.add_payloads(*pairs)
+        return outcome if is_complete else self.pass_deadline()
+
+
+def make_reveal(round_state: RoundState, member: MemberId, ballot: Ballot) -> RevealBallot:
+    """Return the opening of the seal that :meth:`LedgerBuilder.run_sealing` makes."""
+    return RevealBallot(
+        round=round_state.round, attempt=round_state.attempt, ballot=ballot, salt=make_salt(member, round_state)
+    )
+
+
+def encode_operation(chain_id: Digest, key: SigningKey, sequence: Sequence, payload: Payload) -> bytes:
+    """Return a signed and encoded operation."""
+    return encode(sign_operation(chain_id, key, sequence, payload))
