@@ -67,4 +67,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "pnyx: installing into $(VENV) (about 1 GB, two to five minutes, once)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# libp2p brings stubs of an old trio (trio-typing), which hide from mypy the types that trio and outcome have of their own.
+	@$(PY) -c 'import shutil, sysconfig; site = sysconfig.get_path("purelib"); [shutil.rmtree(f"{site}/{name}-stubs", ignore_errors=True) for name in ("trio", "outcome")]'
 	@touch $@

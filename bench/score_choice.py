@@ -2,8 +2,8 @@
 
 Runs the protocol's rounds without network or ledger: members drawn at random train, a share of them poisons, the
 coordinate-wise median joins the updates, and the honest members outside the committee vote by rule F7 with each score.
-The candidate becomes the model when no poisoned update is in it, whatever the votes, so that every score judges the same
-candidates. Printed per score and attack:
+The candidate becomes the model when no poisoned update is in it, whatever the votes, so that every score judges the
+same candidates. Printed per score and attack:
 
 - ``minority``: the share of honest votes against the majority of the honest ones, which costs their voters stake;
 - ``first``: the same in round 1, where the model is untrained;
@@ -18,11 +18,12 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from node.tasks.deal import deal
 from node.tasks.digits import DigitsTask
 from node.tasks.interface import TaskContext
 from node.tasks.perceptron import compute_class_probabilities
@@ -32,15 +33,23 @@ ATTACKS = ("none", "sign_flip", "label_flip", "noise")
 PARAMETERS = MappingProxyType(dict(pair.split("=") for pair in sys.argv[4:]))
 CPU = torch.device("cpu")
 
-Score = Callable[[np.ndarray, np.ndarray], float]
+Reals: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Score: TypeAlias = Callable[[Reals, Integers], float]
 
 
-def of_true(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return probabilities[np.arange(labels.shape[0]), labels]
+def of_true(probabilities: Reals, labels: Integers) -> Reals:
+    chosen: Reals = probabilities[np.arange(labels.shape[0]), labels]
+    return chosen
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(probabilities: Reals, labels: Integers) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def brier(probabilities: Reals, labels: Integers) -> float:
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((probabilities - truth) ** 2).sum(axis=1).mean())
 
 
 SCORES: dict[str, Score] = {
@@ -49,17 +58,17 @@ SCORES: dict[str, Score] = {
     "mean root probability": lambda p, y: float(np.sqrt(of_true(p, y)).mean()),
     "geometric mean": lambda p, y: math.exp(float(np.log(np.maximum(of_true(p, y), 1e-6)).mean())),
     "accuracy + probability": lambda p, y: (accuracy(p, y) + float(of_true(p, y).mean())) / 2,
-    "1 - Brier / 2": lambda p, y: 1 - float(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean()) / 2,
-    "accuracy + Brier": lambda p, y: (accuracy(p, y) + 1 - float(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean()) / 2) / 2,
-    "1 - Brier, floor": lambda p, y: max(0.0, 1 - float(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean())),
+    "1 - Brier / 2": lambda p, y: 1 - brier(p, y) / 2,
+    "accuracy + Brier": lambda p, y: (accuracy(p, y) + 1 - brier(p, y) / 2) / 2,
+    "1 - Brier, floor": lambda p, y: max(0.0, 1 - brier(p, y)),
 }
 
 
-def flatten(model: torch.nn.Module) -> np.ndarray:
-    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy().copy()
+def flatten(model: torch.nn.Module) -> Reals:
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach().numpy().astype(np.float64)
 
 
-def fill(model: torch.nn.Module, weights: np.ndarray) -> None:
+def fill(model: torch.nn.Module, weights: Reals) -> None:
     torch.nn.utils.vector_to_parameters(torch.from_numpy(weights.astype(np.float32)), model.parameters())
 
 
@@ -71,9 +80,7 @@ class World:
         self.attack, self.committee = attack, committee
         self.tasks = [
             DigitsTask(
-                TaskContext(
-                    member_index=index, member_count=MEMBERS, split=split, seed=seed, parameters=PARAMETERS
-                )
+                TaskContext(member_index=index, member_count=MEMBERS, split=split, seed=seed, parameters=PARAMETERS)
             )
             for index in range(MEMBERS)
         ]
@@ -85,17 +92,17 @@ class World:
         self.base = flatten(self.model)
         self.held_out = [task.hand.held_out for task in self.tasks]
 
-    def train(self, member: int, round_number: int) -> np.ndarray:
+    def train(self, member: int, round_number: int) -> Reals:
         fill(self.model, self.base)
         self.tasks[member].train(self.model, round=round_number, device=CPU)
         delta = flatten(self.model) - self.base
         if member in self.malicious and self.attack == "sign_flip":
             delta = -4.0 * delta
         if member in self.malicious and self.attack == "noise":
-            delta = delta + self.random.normal(0.0, 1.0, size=delta.shape)
+            delta = delta + self.random.normal(0.0, 4.0, size=delta.shape)
         return delta
 
-    def judge(self, weights: np.ndarray) -> dict[tuple[str, int], float]:
+    def judge(self, weights: Reals) -> dict[tuple[str, int], float]:
         fill(self.model, weights)
         scores = {}
         for member, examples in enumerate(self.held_out):
@@ -140,10 +147,7 @@ def run(seed: int, attack: str, split: str, committee: int, tally: dict[str, Cou
         if is_sound:
             world.base = candidate
             best = {key: max(best[key], scores[key]) for key in best}
-        fill(world.model, world.base)
-        accuracies.append(
-            float(np.mean([accuracy(compute_class_probabilities(world.model, e, device=CPU).numpy(), e.labels) for e in world.held_out]))
-        )
+        accuracies.append(float(np.mean([world.judge(world.base)["accuracy", member] for member in range(MEMBERS)])))
     return accuracies
 
 
@@ -157,10 +161,13 @@ def main() -> None:
         tally: dict[str, Counter[str]] = defaultdict(Counter)
         curves = np.mean([run(seed, attack, split, committee, tally) for seed in range(seeds)], axis=0)
         print(f"\n{attack}: accuracy by round " + " ".join(f"{value:.2f}" for value in curves))
-        print(f"{'score':24}{'minority':>9}{'first':>8}{'bad in':>10}{'good out':>10}{'flags: poison':>15}{'honest':>10}")
+        print(
+            f"{'score':24}{'minority':>9}{'first':>7}{'bad in':>10}{'good out':>10}{'flags: poison':>15}{'honest':>9}"
+        )
         for name, count in tally.items():
             print(
-                f"{name:24}{count['minority'] / count['votes']:9.3f}{count['first minority'] / count['first votes']:8.3f}"
+                f"{name:24}{count['minority'] / count['votes']:9.3f}"
+                f"{count['first minority'] / count['first votes']:7.3f}"
                 f"{count['bad in']:6}/{count['bad']:<3}{count['good out']:6}/{count['good']:<3}"
                 f"{count['poison wrong']:10}/{count['poison']:<4}{count['honest wrong']:6}/{count['honest']:<4}"
             )

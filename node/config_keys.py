@@ -232,7 +232,7 @@ _ALL_KEYS: Final = (
         read=_read_number(0.0, 1e6),
         from_text=_number_from_text,
         comment="For experiments only: the factor of a flipped update, or the size of the noise\n"
-        "relative to the update.",
+        "added to every weight.",
     ),
     Key(
         name="invert_ballots",

@@ -138,8 +138,7 @@ class Driver:
     async def _on_blocks_durable(self) -> None:
         self._hands.fetcher.note_height()
         if self._hands.store.is_snapshot_due():
-            state = self._core.state
-            await self._hands.store.save_snapshot(state.height, state)
+            await self._hands.store.save_snapshot(self._core.state)
 
     async def _perform_one(self, effect: Effect) -> None:
         match effect:

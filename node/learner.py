@@ -1,8 +1,8 @@
 """Supervises the worker process: the real implementation of the port Learner.
 
-One request at a time; a deadline on each; a worker that dies, hangs or is abandoned in the middle of a request is killed
-and another started, after a pause that grows with consecutive failures. A task that merely raises costs nothing but its
-own request. The worker's memory of the task is rebuilt by every start, so nothing is lost with it.
+One request at a time; a deadline on each; a worker that dies, hangs or is abandoned in the middle of a request is
+killed and another started, after a pause that grows with consecutive failures. A task that merely raises costs nothing
+but its own request. The worker's memory of the task is rebuilt by every start, so nothing is lost with it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -101,6 +101,7 @@ class WorkerLearner:
         self._process: WorkerProcess | None = None
         self._failure_count = 0
         self._start_not_before = -1.0
+        self._load_failure: str | None = None
         self._start_count = 0
         self._is_closed = False
 
@@ -151,7 +152,8 @@ class WorkerLearner:
             async with self._lock:
                 await self._get_ready_process()
         except WorkerFailed as error:
-            _log.warning("worker_start_failed", reason=str(error))
+            if not self._is_closed:
+                _log.warning("worker_start_failed", reason=str(error))
 
     def get_rss_bytes(self) -> int:
         """Return the memory of the worker and its children, in bytes; 0 while there is none."""
@@ -180,17 +182,36 @@ class WorkerLearner:
             return _check_reply(request, reply, expected)
 
     async def _get_ready_process(self) -> WorkerProcess:
-        """Return a worker that has loaded the task; the lock must be held."""
+        """Return a worker that has loaded the task; the lock must be held.
+
+        Waits out the pause after a failure, but repeats a failure to load at once: whoever asks next learns the cause
+        without waiting for it to be found again.
+        """
         if self._is_closed:
             raise WorkerFailed("the learner is closed")
+        if self._process is not None and self._process.has_ended():
+            await self._discard(self._process)
         if self._process is not None:
             return self._process
-        await trio.sleep_until(max(trio.current_time(), self._start_not_before))
         started = trio.current_time()
+        if self._load_failure is not None and started < self._start_not_before:
+            raise WorkerFailed(self._load_failure)
+        await trio.sleep_until(max(started, self._start_not_before))
         process = self._process = WorkerProcess(
             search_paths=self._settings.search_paths, thread_count=self._settings.thread_count, log=self._log
         )
         self._start_count += 1
+        try:
+            await self._load(process)
+        except WorkerFailed as error:
+            self._load_failure = str(error)
+            raise
+        self._load_failure = None
+        start_ms = round((trio.current_time() - started) * 1_000)
+        _log.info("worker_started", pid=process.pid, start_ms=start_ms, rss_mb=process.get_rss_bytes() >> 20)
+        return process
+
+    async def _load(self, process: WorkerProcess) -> None:
         request = _build_load_request(self._settings)
         reply = await self._exchange(process, request, self._settings.timeout_start_ms)
         try:
@@ -199,9 +220,6 @@ class WorkerLearner:
             # The process is well, but without a task it is of no use; the cause may be mended while the daemon runs.
             await self._discard(process)
             raise
-        start_ms = round((trio.current_time() - started) * 1_000)
-        _log.info("worker_started", pid=process.pid, start_ms=start_ms, rss_mb=process.get_rss_bytes() >> 20)
-        return process
 
     async def _exchange(self, process: WorkerProcess, request: Request, timeout_ms: Millis) -> Reply:
         """Return the reply to a request; whenever there is none, the process is killed.
@@ -279,5 +297,7 @@ def _check_reply(request: Request, reply: Reply, expected: type[_Expected]) -> _
     if isinstance(reply, RequestFailed):
         raise WorkerFailed(f"{type(request).__name__}: {reply.kind}: {reply.message}")
     if not isinstance(reply, expected):
-        raise WorkerFailed(f"{type(request).__name__} was answered by {type(reply).__name__}: the worker is of another version")
+        raise WorkerFailed(
+            f"{type(request).__name__} was answered by {type(reply).__name__}: reinstall pnyx, then restart"
+        )
     return reply

@@ -1,8 +1,8 @@
 """Admission of gossip: what happens to a message before it is forwarded (W3).
 
-A message is checked for size, decoded, its signer looked up, and its signatures verified; what adds nothing any more is
-ignored before any signature is verified. The certificates inside a proposal are checked later, by consensus, which knows many
-of them already; the proposal itself is signed, so whoever forwards it is not to blame for them.
+A message is checked for size, decoded, its signer looked up, and its signatures verified; what adds nothing any more
+is ignored before any signature is verified. The certificates inside a proposal are checked later, by consensus, which
+knows many of them already; the proposal itself is signed, so whoever forwards it is not to blame for them.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,9 @@ class Progress:
 class GossipAdmission:
     """Judges gossip for one chain; pure but for what it reads of consensus."""
 
-    def __init__(self, chain_id: Digest, validators: ValidatorSet, members: frozenset[MemberId], progress: Progress) -> None:
+    def __init__(
+        self, chain_id: Digest, validators: ValidatorSet, members: frozenset[MemberId], progress: Progress
+    ) -> None:
         """Take whose messages count, and where consensus stands."""
         self._chain_id = chain_id
         self._validators = validators
@@ -81,9 +83,7 @@ class GossipAdmission:
         return OperationReceived(operation=encoded)
 
     def _check_consensus(self, message: bytes) -> ConsensusReceived:
-        decoded = cast(
-            ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=CONSENSUS_MESSAGE_BYTES_MAX)
-        )
+        decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=CONSENSUS_MESSAGE_BYTES_MAX))
         match decoded:
             case Proposal():
                 self._check_proposal(decoded)

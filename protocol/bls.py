@@ -1,7 +1,8 @@
 """BLS signatures on BLS12-381: the only door to the curve library (B6, B7).
 
-Public keys lie on G2 (96 bytes), signatures on G1 (48 bytes), as in drand's scheme ``bls-unchained-g1-rfc9380``; messages
-are hashed to G1 by RFC 9380. The ciphersuite tags are those of the IETF draft on BLS signatures (section 4.2).
+Public keys lie on G2 (96 bytes), signatures on G1 (48 bytes), as in drand's scheme ``bls-unchained-g1-rfc9380``;
+messages are hashed to G1 by RFC 9380. The ciphersuite tags are those of the IETF draft on BLS signatures (section
+4.2).
 """
 
 from typing import Final
@@ -20,7 +21,7 @@ class BlsSigningKey:
     """A member's long-term BLS key."""
 
     def __init__(self, seed: bytes) -> None:
-        """Take at least 48 random bytes; the scalar is the seed modulo the group order, so that its bias is below 2**-128.
+        """Take at least 48 random bytes; the scalar is the seed modulo the group order, with a bias below 2**-128.
 
         Raises:
             ValueError: The seed is too short, or gives the zero scalar.

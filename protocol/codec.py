@@ -3,7 +3,8 @@
 A frozen dataclass is an array of its fields in order; a member of a union of dataclasses is an array that begins with
 the class's ``tag``; an optional value is nil or the value; an enum is its integer. There are no maps and no floats.
 Decoding checks the size before it parses, lets the parser bound lengths and depth, checks every value against the
-field's type, and compares the bytes of encoding the result again with those given. What a value means is not decided here.
+field's type, and compares the bytes of encoding the result again with those given. What a value means is not decided
+here.
 """
 
 import dataclasses
@@ -28,7 +29,14 @@ ARRAY_LENGTH_MAX: Final = 4_096
 UINT64_MAX: Final = 2**64 - 1
 INT64_MIN: Final = -(2**63)
 
-_BYTES_LENGTH: Final[dict[object, int]] = {Digest: 32, MemberId: 32, Signature: 64, BlsPublicKey: 96, BlsSignature: 48, Salt: 32}
+_BYTES_LENGTH: Final[dict[object, int]] = {
+    Digest: 32,
+    MemberId: 32,
+    Signature: 64,
+    BlsPublicKey: 96,
+    BlsSignature: 48,
+    Salt: 32,
+}
 
 _Plain = object
 """What msgpack knows: int, bool, bytes, str, None and tuples of these."""

@@ -1,8 +1,8 @@
 """What this node owes the current round: train, judge, seal, reveal (section 2), and know its models.
 
-The plan is a function of the ledger's state and of what the worker has answered so far, computed anew after every input; so a
-restart needs no more than the ballots it sealed (:class:`OwnBallotRecord`) and its scores. Rules F3, F6, F7, F8; whether an
-operation is accepted is the ledger's question.
+The plan is a function of the ledger's state and of what the worker has answered so far, computed anew after every
+input; so a restart needs no more than the ballots it sealed (:class:`OwnBallotRecord`) and its scores. Rules F3, F6,
+F7, F8; whether an operation is accepted is the ledger's question.
 """
 
 from collections.abc import Iterable
@@ -88,8 +88,6 @@ class Duties:
         """Return a model's score on this node's own held-out data, if it is known."""
         return self._scores.get(model_digest)
 
-    # ---------------------------------------------------------------- facts
-
     def on_trained(self, event: UpdateTrained) -> None:
         """Take this node's own update."""
         self._trained = event
@@ -138,8 +136,6 @@ class Duties:
         }
         return tuple(sorted(digests - needed))
 
-    # ---------------------------------------------------------------- the plan
-
     def plan(self, state: LedgerState, held: frozenset[Digest] | set[Digest], now_ms: Millis) -> Plan:
         """Return what this node should do now that has not been asked for yet.
 
@@ -170,7 +166,7 @@ class Duties:
         return plan
 
     def _has_model(self, state: LedgerState, held: frozenset[Digest] | set[Digest], plan: Plan) -> bool:
-        """Return whether the current model is on disk; otherwise ask for it: compute it if the updates are here, or fetch it."""
+        """Return whether the current model is on disk; otherwise ask to compute it from the updates, or to fetch it."""
         if state.model_digest in held:
             return True
         recompute = self._build_recomputation(state, held)
@@ -184,7 +180,9 @@ class Duties:
         )
         return False
 
-    def _build_recomputation(self, state: LedgerState, held: frozenset[Digest] | set[Digest]) -> ComputeCandidate | None:
+    def _build_recomputation(
+        self, state: LedgerState, held: frozenset[Digest] | set[Digest]
+    ) -> ComputeCandidate | None:
         """Return the order to compute the model just accepted, if all it takes is here and has not been tried (F6)."""
         last = self._last
         if last is None or last.verdict is not Verdict.ACCEPT or last.candidate_digest != state.model_digest:
@@ -239,8 +237,6 @@ class Duties:
         salt = self._compute_salt(current)
         self._submit(plan, RevealBallot(round=current.round, attempt=current.attempt, ballot=ballot, salt=salt))
 
-    # ---------------------------------------------------------------- judging
-
     def _judge(self, state: LedgerState, current: RoundState, plan: Plan) -> Ballot | None:
         """Return this voter's ballot (F7, F8), or None while the worker still has to answer."""
         updates = _get_update_references(current)
@@ -251,7 +247,7 @@ class Duties:
         candidate_score = self._get_score_or_ask(current, candidate, plan)
         if candidate_score is None:
             return None
-        reference = self._compute_reference(state, current, base_score)
+        reference = self._compute_reference(state, base_score)
         tolerance = self._config.parameters.tolerance_bps
         is_accept = is_acceptable(candidate_score, reference, tolerance)
         flags = tuple(False for _ in updates)
@@ -268,7 +264,7 @@ class Duties:
             candidate_digest=candidate, is_accept=is_accept, update_flags=flags, is_base_flagged=is_base_flagged
         )
 
-    def _compute_reference(self, state: LedgerState, current: RoundState, base_score: Ppm) -> Ppm:
+    def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""
         if self._config.parameters.preset is Preset.PAPER:
             return base_score
@@ -311,8 +307,6 @@ class Duties:
 def _get_update_references(current: RoundState) -> tuple[UpdateReference, ...]:
     """Return a round's updates in their canonical order."""
     return tuple(
-        UpdateReference(
-            artifact_digest=entry.manifest.artifact_digest, scale_exponents=entry.manifest.scale_exponents
-        )
+        UpdateReference(artifact_digest=entry.manifest.artifact_digest, scale_exponents=entry.manifest.scale_exponents)
         for entry in current.updates
     )

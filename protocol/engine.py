@@ -1,10 +1,10 @@
 """The engine: inputs in, effects out; the one object that holds a node's part of the protocol.
 
-``handle`` routes an input to consensus, mempool or duties, executes what became final on the ledger, and asks each part what
-follows. It has no clock, no randomness and no input or output of its own, so the same inputs give the same effects.
+``handle`` routes an input to consensus, mempool or duties, executes what became final on the ledger, and asks each
+part what follows. It has no clock, no randomness and no input or output of its own, so the same inputs give the same
+effects.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -27,7 +27,6 @@ from protocol.interface import (
     BlockExecuted,
     BlockFetched,
     BlocksFetched,
-    Broadcast,
     CandidateComputed,
     ConsensusReceived,
     Effect,
@@ -40,26 +39,23 @@ from protocol.interface import (
     OffenceSeen,
     OperationReceived,
     OperationRequested,
-    Persist,
     PersistBlock,
     PhaseEntered,
     TimeAdvanced,
     UpdateTrained,
     WorkFailed,
 )
-from protocol.journal import OwnOperationRecord, Record
-from protocol.ledger.state import LedgerState, get_account
+from protocol.ledger.state import LedgerState
 from protocol.ledger.transition import apply_block, check_block_operations, get_deadline_ms
 from protocol.mempool import Mempool
-from protocol.messages import OperationMessage
 from protocol.operations import (
     Operation,
     Payload,
     ReportEvidence,
     SubmitUpdate,
     decode_operation,
-    sign_operation,
 )
+from protocol.own_operations import OwnOperations
 from protocol.restored import Restored
 from protocol.units import Digest, Millis
 from protocol.votes import Certificate
@@ -95,10 +91,9 @@ class Engine:
         self.artifacts = set(restored.artifacts)
         """Digests of the artifacts on this node's disk."""
         self._mempool = Mempool()
+        self._own = OwnOperations(self._chain_id, config.key, self._mempool, genesis.parameters, config.started_ms)
         self._effects: list[Effect] = []
         self._reported: set[Digest] = set()
-        self._own_attempt = int(config.started_ms)
-        self._resend_ms: Millis | None = None
         self._wants_step = False
         self._fetches: set[Digest] = set()
         self._duties = Duties(
@@ -113,7 +108,7 @@ class Engine:
         )
         self._duties.restore(restored.records)
         self.consensus = self._build_consensus(restored)
-        self._restore_operations(restored.records)
+        self._own.restore(restored.records, restored.state)
         self.consensus.restore(restored.records)
         self.admission = GossipAdmission(
             self._chain_id,
@@ -125,8 +120,6 @@ class Engine:
                 has_certificate=self.consensus.tree.has_certificate,
             ),
         )
-
-    # ---------------------------------------------------------------- the interface
 
     def start(self, now_ms: Millis) -> list[Effect]:
         """Return what a node does first."""
@@ -176,8 +169,6 @@ class Engine:
         """Return the body of a block above the finalized tip, for a peer that asks."""
         return self.consensus.tree.blocks.get(block_hash)
 
-    # ---------------------------------------------------------------- what consensus asks (Application)
-
     def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
         """Return the operations to order next."""
         return self._mempool.collect(self.state, branch, self._parameters, self._is_held)
@@ -206,18 +197,17 @@ class Engine:
         due_ms = self._compute_due_ms()
         return due_ms is not None and now_ms >= due_ms
 
-    # ---------------------------------------------------------------- inputs
-
     def _on_operation(self, encoded: bytes) -> None:
         operation = decode_operation(encoded)
         if not self._mempool.add(encoded, operation, self.state):
             return
         payload = operation.content.payload
         current = self.state.round
-        if isinstance(payload, SubmitUpdate) and payload.artifact_digest not in self.artifacts:
-            if current is not None and payload.round == current.round and operation.content.member in current.proposers:
-                # Fetched ahead of the block, so that votes need not wait for it.
-                self._fetch_update(operation, payload)
+        if not isinstance(payload, SubmitUpdate) or payload.artifact_digest in self.artifacts:
+            return
+        if current is not None and payload.round == current.round and operation.content.member in current.proposers:
+            # Fetched ahead of the block, so that votes need not wait for it.
+            self._fetch_update(operation, payload)
 
     def _on_blocks(self, event: BlocksFetched) -> None:
         try:
@@ -233,8 +223,6 @@ class Engine:
             return
         self.consensus.on_block_body(block)
 
-    # ---------------------------------------------------------------- what follows
-
     def _settle(self, now_ms: Millis) -> list[Effect]:
         """Let every part act until nothing more follows, and return all effects in order."""
         self._wants_step = True
@@ -243,7 +231,7 @@ class Engine:
             self.consensus.step(now_ms)
             self._drain_consensus(now_ms)
             self._follow_duties(now_ms)
-        self._resend_own(now_ms)
+        self._effects.extend(self._own.resend(now_ms))
         self._arm_timer(now_ms)
         effects, self._effects = self._effects, []
         return effects
@@ -309,48 +297,9 @@ class Engine:
         self._effects.append(Observe(observation=OffenceSeen(offence=offence)))
         self._submit(ReportEvidence(evidence=proof), now_ms)
 
-    # ---------------------------------------------------------------- own operations
-
     def _submit(self, payload: Payload, now_ms: Millis) -> None:
-        sequence = self._mempool.compute_next_sequence(self._config.key.member, self.state)
-        operation = sign_operation(self._chain_id, self._config.key, sequence, payload)
-        encoded = encode(operation)
-        self._mempool.replace_own(encoded, operation)
-        self._effects.append(Persist(record=OwnOperationRecord(operation=encoded)))
-        self._broadcast_operation(encoded)
+        self._effects.extend(self._own.submit(payload, self.state, now_ms))
         self._wants_step = True
-        if self._resend_ms is None:
-            self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
-
-    def _restore_operations(self, records: Iterable[Record]) -> None:
-        for record in records:
-            if isinstance(record, OwnOperationRecord):
-                operation = decode_operation(record.operation)
-                account = get_account(self.state, operation.content.member)
-                if operation.content.sequence >= account.next_sequence:
-                    self._mempool.replace_own(record.operation, operation)
-                    self._resend_ms = Millis(0)
-
-    def _resend_own(self, now_ms: Millis) -> None:
-        """Repeat own operations until they are final: gossip may have lost them (C9)."""
-        pending = self._mempool.get_encoded(self._config.key.member)
-        if not pending:
-            self._resend_ms = None
-            return
-        if self._resend_ms is None:
-            self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
-        if now_ms < self._resend_ms:
-            return
-        self._resend_ms = Millis(now_ms + self._parameters.timeout_view_ms)
-        self._own_attempt += 1
-        for encoded in pending:
-            self._broadcast_operation(encoded)
-
-    def _broadcast_operation(self, encoded: bytes) -> None:
-        message = OperationMessage(operation=encoded, attempt=self._own_attempt)
-        self._effects.append(Broadcast(topic=Topic.OPERATIONS, message=encode(message)))
-
-    # ---------------------------------------------------------------- helpers
 
     def _is_held(self, manifest: SubmitUpdate) -> bool:
         return manifest.artifact_digest in self.artifacts
@@ -379,7 +328,9 @@ class Engine:
     def _arm_timer(self, now_ms: Millis) -> None:
         due_ms = self._compute_due_ms()
         upcoming = due_ms if due_ms is not None and due_ms > now_ms else None
-        times = [time for time in (self.consensus.compute_wakeup_ms(), self._resend_ms, upcoming) if time is not None]
+        times = [
+            time for time in (self.consensus.compute_wakeup_ms(), self._own.resend_ms, upcoming) if time is not None
+        ]
         if times:
             self._effects.append(ArmTimer(at_ms=min(times)))
 
@@ -397,4 +348,3 @@ class Engine:
             has_vote_log=restored.has_vote_log,
         )
         return Consensus(config, self, tip, certificate)
-

@@ -1,7 +1,8 @@
 """Evidence: self-contained proof that one key signed two things that no honest node signs both of (L7).
 
-Offences: two votes of one kind for different blocks in one view; NULLIFY together with FINALIZE in one view; two different
-proposals in one view. An honest validator may NOTARIZE and later NULLIFY a view, or NOTARIZE and FINALIZE it.
+Offences: two votes of one kind for different blocks in one view; NULLIFY together with FINALIZE in one view; two
+different proposals in one view. An honest validator may NOTARIZE and later NULLIFY a view, or NOTARIZE and FINALIZE
+it.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The words of gossip: topics, and what may become of a message (W3). Who gets which answer: :mod:`protocol.admission`."""
+"""The words of gossip: topics, and what may become of a message (W3); :mod:`protocol.admission` decides."""
 
 from enum import Enum, StrEnum
 

@@ -42,12 +42,16 @@ class Mempool:
         self._pending.setdefault(operation.content.member, {})[operation.content.sequence] = (encoded, operation)
 
     def collect(
-        self, state: LedgerState, branch: tuple[Block, ...], parameters: Parameters, is_held: Callable[[SubmitUpdate], bool]
+        self,
+        state: LedgerState,
+        branch: tuple[Block, ...],
+        parameters: Parameters,
+        is_held: Callable[[SubmitUpdate], bool],
     ) -> tuple[bytes, ...]:
         """Return the operations to order on top of unfinalized blocks, within a block's limits.
 
-        An update's manifest is left out until its artifact is held, since nobody could vote for the block (F3); what follows
-        it in its member's sequence waits with it.
+        An update's manifest is left out until its artifact is held, since nobody could vote for the block (F3); what
+        follows it in its member's sequence waits with it.
         """
         collected: list[bytes] = []
         size = 0

@@ -139,8 +139,8 @@ def check_parameters(parameters: Parameters) -> None:
 def make_paper_parameters(parameters: Parameters, *, member_count: int) -> Parameters:
     """Return parameters with the known constants of the paper's design (arXiv 2307.00543).
 
-    Mean of the updates, a tenth of the members proposing, 64 tokens of stake, 8 tokens per slash, tolerance 0.05, and no
-    reward but what the losers of a vote pay.
+    Mean of the updates, a tenth of the members proposing, 64 tokens of stake, 8 tokens per slash, tolerance 0.05, and
+    no reward but what the losers of a vote pay.
     """
     eight_tokens = Stake(8 * MICRO_TOKENS_PER_TOKEN)
     return replace(

@@ -1,7 +1,7 @@
 """The weighted set of consensus members of one epoch: quorum, indexes and leaders (C, section 4).
 
-Weights are the bonded stake at the epoch's start. The leader of a view is a weighted draw from (epoch seed, view), a pure
-function without rotation state.
+Weights are the bonded stake at the epoch's start. The leader of a view is a weighted draw from (epoch seed, view), a
+pure function without rotation state.
 """
 
 from bisect import bisect_right

@@ -1,7 +1,7 @@
 """Votes and certificates: the signatures of consensus, and what makes a quorum of them (section 4).
 
-A vote is one member's signature; a certificate is a quorum of votes of one kind for one block or view. When a vote may be cast
-is decided in :mod:`protocol.consensus.machine`.
+A vote is one member's signature; a certificate is a quorum of votes of one kind for one block or view. When a vote
+may be cast is decided in :mod:`protocol.consensus.machine`.
 """
 
 from dataclasses import dataclass

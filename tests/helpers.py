@@ -44,6 +44,7 @@ from protocol.votes import Certificate, VoteKind, build_certificate, sign_vote
 
 CREATED_MS: Final = Millis(1_700_000_000_000)
 BLOCK_MS: Final = 100
+STAKE: Final = Parameters().stake_initial
 SCHEMA: Final = ModelSchema(
     tensors=(
         TensorSpec(name="weight", shape=(4, 3), dtype=TensorDtype.F32, is_trainable=True),
@@ -87,7 +88,7 @@ def _make_keys(index: int) -> tuple[SigningKey, BlsSigningKey, Founder]:
     return signing_key, bls_key, founder
 
 
-def make_founders(count: int, *, bonded: Stake | Items[Stake] = Parameters().stake_initial) -> tuple[FounderKeys, ...]:
+def make_founders(count: int, *, bonded: Stake | Items[Stake] = STAKE) -> tuple[FounderKeys, ...]:
     """Return founders sorted by member, each with its keys.
 
     Args:

@@ -20,6 +20,9 @@ from libp2p.pubsub.pb import rpc_pb2
 _CHOICE: Final = SystemRandom()
 _SEEN_S: Final = 120.0
 _SEEN_MAX: Final = 200_000
+_GOSSIP_WINDOW: Final = 3
+_GOSSIP_HISTORY: Final = 5
+"""For how many heartbeats a message is told of, and kept for whoever asks."""
 _GOSSIP_IDS_MAX: Final = 1_000
 _GOSSIP_PEERS_MAX: Final = 6
 _PRUNE_BACK_OFF_S: Final = 10
@@ -78,8 +81,6 @@ class Mesh(GossipSub):
             degree=degree,
             degree_low=degree,
             degree_high=degree + 2,
-            gossip_window=2,
-            gossip_history=5,
             heartbeat_interval=1,
             do_px=False,
             prune_back_off=_PRUNE_BACK_OFF_S,
@@ -89,7 +90,7 @@ class Mesh(GossipSub):
         )
         self.heartbeat_interval = heartbeat_s  # type: ignore[assignment]  # the library only sleeps for it
         self.scorer = None
-        self.mcache = _ContentCache(2, 5)
+        self.mcache = _ContentCache(_GOSSIP_WINDOW, _GOSSIP_HISTORY)
         self._send = send
 
     def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - the library's signature
@@ -100,13 +101,17 @@ class Mesh(GossipSub):
             self._send(peer_id, rpc_pb2.RPC(publish=[message]))
 
     def gossip_heartbeat(self) -> defaultdict[ID, dict[str, list[bytes]]]:
-        """Choose whom to tell which messages we hold: also neighbours that are in back-off."""
+        """Choose whom to tell which messages we hold.
+
+        Also peers that are in back-off, and mesh neighbours as well, because they are not sent what its publisher has
+        sent to all.
+        """
         told: defaultdict[ID, dict[str, list[bytes]]] = defaultdict(dict)
-        for topic, neighbours in self.mesh.items():
+        for topic in self.mesh:
             message_ids = self.mcache.window(topic)[-_GOSSIP_IDS_MAX:]
             if self.pubsub is None or not message_ids:
                 continue
-            others = sorted(self.pubsub.peer_topics.get(topic, set()) - neighbours, key=ID.to_bytes)
+            others = sorted(self.pubsub.peer_topics.get(topic, ()), key=ID.to_bytes)
             for peer in _CHOICE.sample(others, min(len(others), _GOSSIP_PEERS_MAX)):
                 told[peer][topic] = message_ids
         return told

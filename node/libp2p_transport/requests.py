@@ -65,6 +65,11 @@ class RequestServer:
         return serve
 
     async def _serve(self, service: Service, member: MemberId, stream: MuxedStream) -> None:
+        request = None
+        with trio.move_on_after(self._settings.request_idle_ms / 1000):
+            request = await FrameReader(stream, frame_bytes_max=self._settings.frame_bytes_max).read_frame()
+        if request is None:
+            raise LinkFailed("no request came")
         place = (member, service)
         if self._running[place] >= self._settings.requests_per_peer_max:
             await stream.write(encode_frame(_BUSY))
@@ -72,18 +77,12 @@ class RequestServer:
             return
         self._running[place] += 1
         try:
-            await self._answer(service, member, stream)
+            await self._answer(service, member, request, stream)
         finally:
             self._running[place] -= 1
 
-    async def _answer(self, service: Service, member: MemberId, stream: MuxedStream) -> None:
+    async def _answer(self, service: Service, member: MemberId, request: bytes, stream: MuxedStream) -> None:
         idle_s = self._settings.request_idle_ms / 1000
-        frames = FrameReader(stream, frame_bytes_max=self._settings.frame_bytes_max)
-        request = None
-        with trio.move_on_after(idle_s):
-            request = await frames.read_frame()
-        if request is None:
-            raise LinkFailed("no request came")
 
         async def send(frame: bytes) -> None:
             if len(frame) > self._settings.frame_bytes_max:

@@ -3,6 +3,7 @@
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from node.tasks.perceptron import TrainingPlan
 from node.tasks.shipped_data import Examples, load_breast_cancer
@@ -34,5 +35,6 @@ class BreastCancerTask(TableTask):
     def load_examples(self) -> Examples:
         """Return the 569 tumours of scikit-learn's breast cancer data, each measurement centred and scaled."""
         examples = load_breast_cancer()
-        scaled = (examples.features - np.float32(_CENTRES)) / np.float32(_WIDTHS)
+        centres, widths = np.array(_CENTRES, dtype=np.float32), np.array(_WIDTHS, dtype=np.float32)
+        scaled: NDArray[np.float32] = (examples.features - centres) / widths
         return Examples(features=scaled, labels=examples.labels)

@@ -2,7 +2,7 @@
 
 A task builds the model, trains it on this member's own training data, and scores a model on this member's own held-out
 data. What happens inside ``train`` is the member's own business; that all members build the same tensors is fixed at
-genesis. Nothing here imports torch, so that describing a task costs nothing; see :mod:`node.tasks.digits` for an example.
+genesis. Nothing here imports torch; see :mod:`node.tasks.digits` for an example.
 """
 
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ class TaskContext:
     """This member's place in the genesis document, 0-based."""
     member_count: int
     split: str
-    """How a bundled task deals its data: ``iid`` or ``dirichlet:ALPHA``. An own task that has its own data ignores it."""
+    """How a bundled task deals its data: ``iid`` or ``dirichlet:ALPHA``; a task with its own data ignores it."""
     seed: int
     """The chain's; the same for all members, 0 to 2**64 - 1."""
     parameters: MappingProxyType[str, str]
@@ -83,13 +83,13 @@ class Task(ABC):
     def build_model(self) -> "torch.nn.Module":
         """Return a new model with its initial weights.
 
-        The founders' genesis document takes the initial weights from one member's call, and all others only the tensors'
+        The genesis document takes the initial weights from one founder's call, and from all others only the tensors'
         names and shapes; so they need not be the same on every machine. Float32 parameters and float32 buffers are
         shared; parameters with ``requires_grad = False`` stay as they are at genesis; integer buffers are not shared.
         """
 
     @abstractmethod
-    def train(self, model: "torch.nn.Module", *, round: int, device: "torch.device") -> TrainReport:  # noqa: A002 - given name
+    def train(self, model: "torch.nn.Module", *, round: int, device: "torch.device") -> TrainReport:
         """Train the model in place on this member's own training data.
 
         Args:

@@ -29,7 +29,7 @@ def load_task_class(name: str) -> type[Task]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise TaskError(f"task {name!r}: {error.msg}; install its package or name its folder in the configuration") from error
+        raise TaskError(f"task {name!r}: {error.msg}; install its package first") from error
     task_class = getattr(module, class_name, None)
     if not isinstance(task_class, type) or not issubclass(task_class, Task):
         raise TaskError(f"task {name!r}: {class_name} in {module_name} is no subclass of node.tasks.Task")

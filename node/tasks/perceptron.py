@@ -7,6 +7,7 @@ seconds more in every worker.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -44,7 +45,7 @@ def build_perceptron(widths: Sequence[int], *, seed: int) -> torch.nn.Sequential
     """
     generator = np.random.Generator(np.random.PCG64([seed, _INITIAL_STREAM]))
     modules: list[torch.nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         # torch.nn.utils.skip_init would save drawing weights that are thrown away, and import 40 MB of sympy to do so.
         layer = torch.nn.Linear(inputs, outputs)
         bound_exponent = round(math.log2(math.sqrt(6.0 / inputs)))

@@ -31,7 +31,7 @@ class Examples:
     """int64 [examples], 0 to classes - 1."""
 
     def flip_labels(self, class_count: int) -> "Examples":
-        """Return the examples with each label y as classes - 1 - y, wrong for every class unless it is the middle one."""
+        """Return the examples with each label y as classes - 1 - y."""
         return Examples(features=self.features, labels=class_count - 1 - self.labels)
 
     def select(self, indices: NDArray[np.int64]) -> "Examples":
@@ -77,5 +77,5 @@ def _read_checked(name: str, sha256: str) -> bytes:
     if name.endswith(".gz"):
         content = gzip.decompress(content)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise TaskError(f"{path} holds other data than this version of pnyx knows: install another scikit-learn release")
+        raise TaskError(f"{path} holds other data than pnyx knows: install another scikit-learn release")
     return content

@@ -47,7 +47,7 @@ class TableTask(Task):
         """Return the perceptron with the weights that the chain's seed gives, the same bits on every machine."""
         return build_perceptron((self.feature_count, self._hidden_units, self.class_count), seed=self.context.seed)
 
-    def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:  # noqa: A002 - given name
+    def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:
         """Train by stochastic gradient descent, the same for the same member, round and model."""
         shuffle_seed = (self.context.seed, self.context.member_index, round)
         return train_perceptron(model, self.hand.training, self._plan, shuffle_seed=shuffle_seed, device=device)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from node.tasks.interface import TaskError
 from node.worker.lifeline import end_process_group, tie_to_parent
 from node.worker.messages import (
     FRAME_BYTES_MAX,
@@ -82,7 +83,9 @@ def _answer(done: Future[Reply], replies: BinaryIO) -> None:
     if error is None:
         reply = done.result()
     else:
-        _log.error("a request failed", exc_info=error)
+        # A TaskError's message says it all, and goes to whoever asked; of anything else the log keeps where it came from.
+        if not isinstance(error, TaskError):
+            _log.error("a request failed", exc_info=error)
         reply = RequestFailed(kind=type(error).__name__, message=_format_message(error))
     replies.write(encode_reply(reply))
     replies.flush()

@@ -104,13 +104,10 @@ def write_update(schema: ModelSchema, *, base: Path, update: Path, get_tensor: G
         NotFiniteError: The trained model holds NaN or infinity.
         OSError: The disk is full or failing.
     """
-    exponents: list[int] = []
+    trainable = [place for place in compute_model_places(schema) if place.spec.is_trainable]
     with _open_model(schema, base) as base_file, _replace_file(update) as file:
         file.write(compute_update_header(schema))
-        for place in compute_model_places(schema):
-            if place.spec.is_trainable:
-                exponents.append(_write_update_tensor(file, base_file, place, get_tensor(place.spec.name)))
-    return tuple(exponents)
+        return tuple([_write_update_tensor(file, base_file, place, get_tensor(place.spec.name)) for place in trainable])
 
 
 def aggregate_artifacts(
@@ -138,7 +135,7 @@ def aggregate_artifacts(
     update_places = {place.spec.name: (index, place) for index, place in enumerate(compute_update_places(schema))}
     with ExitStack() as stack:
         base_file = stack.enter_context(_open_model(schema, base))
-        sources = [(stack.enter_context(_open_update(schema, path, exponents)), exponents) for path, exponents in updates]
+        sources = [(stack.enter_context(_open_update(schema, path, scales)), scales) for path, scales in updates]
         writer = _HashingWriter(stack.enter_context(_replace_file(candidate)))
         writer.write(compute_model_header(schema))
         for place in compute_model_places(schema):
@@ -173,9 +170,7 @@ class _HashingWriter:
         return WrittenArtifact(digest=digest, size_bytes=size_bytes)
 
 
-def _write_update_tensor(
-    file: BinaryIO, base_file: BinaryIO, place: TensorPlace, trained: NDArray[np.float32]
-) -> int:
+def _write_update_tensor(file: BinaryIO, base_file: BinaryIO, place: TensorPlace, trained: NDArray[np.float32]) -> int:
     magnitude = 0.0
     for start, count in _iterate_slices(place.parameter_count):
         weights = _read_model_slice(base_file, place, start, count)

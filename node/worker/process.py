@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import trio
 
@@ -17,6 +17,9 @@ import node
 from node.processes import compute_rss_bytes, signal_group, wait_child
 from node.worker.messages import FRAME_BYTES_MAX, FRAME_LENGTH_BYTES, Reply, Request, decode_reply, encode_request
 from protocol.errors import MalformedMessage
+
+_END_GRACE_S: Final = 2.0
+"""A process whose pipes are closed is about to end; this long is waited to learn how."""
 
 
 class WorkerGone(Exception):
@@ -74,10 +77,18 @@ class WorkerProcess:
     async def kill(self) -> None:
         """End the process and what its task has started, and wait for it; cannot be cancelled."""
         with trio.CancelScope(shield=True):
-            signal_group(self.pid, signal.SIGKILL)
+            if self._popen.returncode is None:
+                signal_group(self.pid, signal.SIGKILL)
             await self._requests.aclose()
             await self._replies.aclose()
             await wait_child(self._popen)
+
+    def has_ended(self) -> bool:
+        """Return whether the process is no more, for whatever reason."""
+        # Not reaped yet, so that its process group's number cannot be taken by another before it is killed.
+        return self._popen.returncode is not None or (
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
 
     def get_rss_bytes(self) -> int:
         """Return the memory that the worker and its children hold, in bytes; 0 once it is gone."""
@@ -96,8 +107,12 @@ class WorkerProcess:
         return bytes(received)
 
     async def _describe_end(self) -> str:
-        signal_group(self.pid, signal.SIGKILL)
-        exit_code = await wait_child(self._popen)
+        """Return how the process ended, after it closed its end; a task may have left it half alive."""
+        with trio.move_on_after(_END_GRACE_S):
+            await wait_child(self._popen)
+        if self._popen.returncode is None:
+            return "the worker closed its output and went on: does the task close file descriptors?"
+        exit_code = self._popen.returncode
         if exit_code == -signal.SIGKILL:
             return "the worker was killed by SIGKILL: look for an out-of-memory message in the system's log"
         if exit_code < 0:
@@ -105,7 +120,9 @@ class WorkerProcess:
         return f"the worker ended with exit code {exit_code}: look at its log"
 
 
-def _build_environment(environment: Mapping[str, str], search_paths: tuple[Path, ...], thread_count: int) -> dict[str, str]:
+def _build_environment(
+    environment: Mapping[str, str], search_paths: tuple[Path, ...], thread_count: int
+) -> dict[str, str]:
     here = Path(node.__file__).resolve().parent.parent
     inherited = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
     secrets = {name for name in environment if name.startswith("PNYX_PASSPHRASE")}

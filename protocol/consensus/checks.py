@@ -11,6 +11,7 @@ from protocol.bls import BlsSigningKey
 from protocol.consensus.tree import BlockTree, Tip
 from protocol.crypto import SigningKey
 from protocol.errors import InvalidBlock, InvalidMessage
+from protocol.evidence import Evidence, build_proposal_evidence
 from protocol.interface import FinalizedBlock
 from protocol.messages import Proposal
 from protocol.parameters import Parameters
@@ -79,6 +80,14 @@ def check_proposal(config: ConsensusConfig, tree: BlockTree, proposal: Proposal)
         if certificate.kind is not VoteKind.NULLIFY:
             raise InvalidMessage("a justification is no nullification")
         _check_new_certificate(config, tree, certificate)
+
+
+def find_conflict(known: Block, other: Block) -> Evidence | None:
+    """Return the evidence if one leader signed both blocks, of one view, and they differ (L7)."""
+    first, second = known.header, other.header
+    if first == second or (first.leader, first.epoch) != (second.leader, second.epoch):
+        return None
+    return build_proposal_evidence(first, known.signature, second, other.signature)
 
 
 def check_fits_parent(config: ConsensusConfig, tree: BlockTree, header: BlockHeader) -> None:

@@ -1,27 +1,30 @@
 """Stake-weighted Simplex consensus: when to propose, vote, give up a view, and call a block final.
 
-Source: B. Chan, R. Pass, "Simplex Consensus: A Simple and Fast Consensus Protocol" (eprint 2023/463). Rules, by their numbers:
+Source: B. Chan, R. Pass, "Simplex Consensus: A Simple and Fast Consensus Protocol" (eprint 2023/463). Rules, by their
+numbers:
 
-C1  Upon being the leader of the current view, with something to order: propose once, with the certificates that justify the parent.
+C1  Upon being the leader of the current view, with something to order: propose once, with the certificates that
+    justify the parent.
 C3  Upon the first valid proposal of the view's leader: notarize it, unless this view has been voted on before.
 C4  Upon the timer of a view: nullify it, unless a finalize vote was cast in it; arm again; gossip again (C9).
 C5  Upon a notarization: keep it, finalize the block unless this view was voted to be nullified, enter the next view.
 C6  Upon a nullification: keep it, enter the next view.
 C7  Upon a finalization: the block and all its ancestors are final; hand them over in order.
 
-Deviations from the paper. Heads are weights, since members are weighted. There is no dummy block: a nullify vote has no hash. A view
-without anything to order has no timer and no proposal (C12), because a ledger of a few operations an hour should be silent in
-between. Certificates travel only inside proposals and to those who seem to need them (C16), because every member hears every
-vote. A notarization that comes after the view was left is still answered with a finalize vote, if none to nullify was cast.
+Deviations from the paper. Heads are weights, since members are weighted. There is no dummy block: a nullify vote has
+no hash. A view without anything to order has no timer and no proposal (C12), because a ledger of a few operations an
+hour should be silent in between. Certificates travel only inside proposals and to those who seem to need them (C16),
+because every member hears every vote. A notarization that comes after the view was left is still answered with a
+finalize vote, if none to nullify was cast.
 
-Safety: two notarizations in one view share more than a third of the weight, and each sharer signed two blocks, which is evidence. A
-finalized view cannot be nullified without a third of the weight signing FINALIZE and NULLIFY, which is evidence as well; so every
-later block has the finalized one as an ancestor (C2). Liveness: after the network heals, all honest members hear the same
-votes, enter the same views, and the first honest leader's block is notarized and finalized before its timer runs out.
+Safety: two notarizations in one view share more than a third of the weight, and each sharer signed two blocks, which
+is evidence. A finalized view cannot be nullified without a third of the weight signing FINALIZE and NULLIFY, which is
+evidence as well; so every later block has the finalized one as an ancestor (C2). Liveness: after the network heals,
+all honest members hear the same votes, enter the same views, and the first honest leader's block is notarized and
+finalized before its timer runs out.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from protocol.blocks import Block, compute_block_hash, compute_operations_root
 from protocol.consensus.checks import (
@@ -30,32 +33,29 @@ from protocol.consensus.checks import (
     check_fetched_chain,
     check_fits_parent,
     check_proposal,
+    find_conflict,
     is_near_clock,
 )
-from protocol.consensus.outgoing import build_broadcast, build_help, build_proposal, build_standstill
+from protocol.consensus.outgoing import Outgoing, build_broadcast, build_proposal
 from protocol.consensus.own_votes import OwnVotes
 from protocol.consensus.pacemaker import Pacemaker
 from protocol.consensus.tally import Counted, Equivocation, Tally
-from protocol.consensus.tree import BlockTree, Tip
+from protocol.consensus.tree import VIEW_WINDOW, BlockTree, Tip
 from protocol.errors import ProtocolError
-from protocol.evidence import Evidence, build_proposal_evidence
+from protocol.evidence import Evidence
 from protocol.interface import Effect, FetchBlock, FetchBlocks, FinalizedBlock, Observe, Persist, ViewFailed
 from protocol.journal import BlockRecord, CertificateRecord, OwnProposalRecord, OwnVoteRecord, Record
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.units import Digest, Height, Millis, View
 from protocol.votes import Certificate, Vote, VoteKind, split_certificate
 
-VIEW_WINDOW: Final = 64
-"""Messages for views further ahead than this are not buffered (C15)."""
-
-HELP_INTERVAL_MS: Final = Millis(1_000)
-"""Stragglers are answered at most this often (C16)."""
-
 
 class Consensus:
-    """The consensus of one node. Handlers append to ``effects``, ``delivered`` and ``evidence``; the engine drains them."""
+    """One node's consensus. Handlers append to ``effects``, ``delivered`` and ``evidence``; the engine drains them."""
 
-    def __init__(self, config: ConsensusConfig, application: Application, tip: Tip, certificate: Certificate | None) -> None:
+    def __init__(
+        self, config: ConsensusConfig, application: Application, tip: Tip, certificate: Certificate | None
+    ) -> None:
         """Start above a finalized tip with no memory; :meth:`restore` gives it back what the journal kept."""
         self._config = config
         self._application = application
@@ -68,13 +68,8 @@ class Consensus:
         self.delivered: list[FinalizedBlock] = []
         self.evidence: list[Evidence] = []
         self._proposals: dict[View, Proposal] = {}
-        self._outbox: list[Vote] = []
         self._propose_ms: Millis | None = None
-        self._attempt = int(config.started_ms)
-        self._helped_ms = Millis(0)
-        self._is_help_wanted = False
-
-    # ---------------------------------------------------------------- inputs
+        self._outgoing = Outgoing(config.started_ms)
 
     def restore(self, records: Iterable[Record]) -> None:
         """Take back what the journal kept: own votes are tallied again, not only remembered (C10)."""
@@ -93,15 +88,14 @@ class Consensus:
                     pass
         for vote in self._own.get_all():
             self._count(vote)
-        remembered = set(known)
         self.effects = [
-            effect for effect in self.effects if not (isinstance(effect, Persist) and effect.record in remembered)
+            effect for effect in self.effects if not isinstance(effect, Persist) or effect.record not in known
         ]
 
     def start(self, now_ms: Millis) -> None:
         """Tell the others what this node had said before it stopped, and ask for what it missed."""
         self.effects.extend(self._own.start())
-        self._gossip_again()
+        self.effects.extend(self._outgoing.build_standstill(self._own, self.tree, self.view))
         self._fetch_blocks()
         self.step(now_ms)
 
@@ -119,10 +113,8 @@ class Consensus:
     def on_block_body(self, block: Block) -> None:
         """Take the body of an unfinalized block that was asked for."""
         block_hash = compute_block_hash(self._config.chain_id, block.header)
-        is_wanted = any(held.block_hash == block_hash for held in self.tree.notarizations.values()) or any(
-            child.header.parent_hash == block_hash for child in self.tree.blocks.values()
-        )
-        if is_wanted and compute_operations_root(block.operations) == block.header.operations_root:
+        is_intact = compute_operations_root(block.operations) == block.header.operations_root
+        if is_intact and self.tree.is_wanted(block_hash):
             self.tree.add_block(block)
             self._finalize_what_is_complete()
 
@@ -150,7 +142,7 @@ class Consensus:
         self._arm_if_active(now_ms)
         self._try_propose(now_ms)
         self._arm_if_active(now_ms)
-        self._flush(now_ms)
+        self.effects.extend(self._outgoing.flush(self.tree, now_ms))
 
     def compute_wakeup_ms(self) -> Millis | None:
         """Return when :meth:`step` wants to be called next, if nothing else happens."""
@@ -161,20 +153,14 @@ class Consensus:
         """Return whether a vote can change nothing any more, so that it need not be checked or forwarded."""
         return vote.view <= self.tree.tip.view or self._tally.is_counted(vote) or self._tally.is_complete(vote)
 
-    @property
-    def failures(self) -> int:
-        """Views nullified since the last block became final."""
-        return self._pacemaker.failures
-
-    # ---------------------------------------------------------------- proposals
-
     def _on_proposal(self, proposal: Proposal) -> None:
         header = proposal.block.header
         if header.view <= self.tree.tip.view or header.view > self.view + VIEW_WINDOW:
             return
         known = self._proposals.get(header.view)
-        if known is not None:
-            self._note_conflicting_proposal(known.block, proposal.block)
+        conflict = None if known is None else find_conflict(known.block, proposal.block)
+        if conflict is not None:
+            self.evidence.append(conflict)
         try:
             check_proposal(self._config, self.tree, proposal)
             self._application.check_operations(proposal.block)
@@ -191,12 +177,6 @@ class Consensus:
                 self.effects.append(FetchBlock(block_hash=missing))
             self._finalize_what_is_complete()
 
-    def _note_conflicting_proposal(self, known: Block, other: Block) -> None:
-        """L7: one leader, one view, two blocks."""
-        first, second = known.header, other.header
-        if first != second and (first.leader, first.epoch) == (second.leader, second.epoch):
-            self.evidence.append(build_proposal_evidence(first, known.signature, second, other.signature))
-
     def _try_notarize(self, now_ms: Millis) -> None:
         """C3, for the current view only: the certificates of a proposal lead here."""
         proposal = self._proposals.get(self.view)
@@ -205,7 +185,7 @@ class Consensus:
         if self._own.has_cast(self.view, VoteKind.NOTARIZE, VoteKind.NULLIFY):
             return
         header = proposal.block.header
-        if not is_near_clock(self._config, header, now_ms, self.failures):
+        if not is_near_clock(self._config, header, now_ms, self._pacemaker.failures):
             return
         if self._application.fetch_missing_artifacts(proposal.block):
             return
@@ -239,7 +219,7 @@ class Consensus:
         self._try_notarize(now_ms)
 
     def _should_push(self, now_ms: Millis) -> bool:
-        """Return whether an empty block is wanted, because a notarized one has waited half a timeout to become final."""
+        """Return whether an empty block is wanted: a notarized one has waited half a timeout to become final."""
         push_ms = self._pacemaker.compute_push_ms()
         if push_ms is None or self.tree.get_highest_notarized_view() <= self.tree.tip.view:
             return False
@@ -257,13 +237,11 @@ class Consensus:
         self.effects.append(Persist(record=OwnProposalRecord(proposal=proposal)))
         self.effects.append(build_broadcast(proposal))
 
-    # ---------------------------------------------------------------- votes and certificates
-
     def _on_votes(self, message: Votes) -> None:
         for vote in message.votes:
             if message.attempt > 0 and vote.view < self.view:
                 # C16: only deliberate re-sends tell a straggler from a vote that was merely late.
-                self._is_help_wanted = True
+                self._outgoing.want_help()
             if self.tree.tip.view < vote.view <= self.view + VIEW_WINDOW:
                 self._count(vote)
 
@@ -279,7 +257,7 @@ class Consensus:
             self._on_certificate(certificate)
 
     def _on_certificate(self, certificate: Certificate) -> None:
-        """Take a certificate whose signatures have been checked."""
+        """Take a certificate whose signatures have been checked (C5, C6, C7)."""
         if certificate.view <= self.tree.tip.view:
             return
         if not self.tree.has_certificate(certificate):
@@ -289,19 +267,14 @@ class Consensus:
                 self._count(vote)
             if certificate.kind is not VoteKind.FINALIZE:
                 self.effects.append(Persist(record=CertificateRecord(certificate=certificate)))
-            if certificate.kind is VoteKind.NOTARIZE:
-                self._finalize_vote(certificate)
+            is_finalizable = certificate.kind is VoteKind.NOTARIZE and self._own.is_allowed(certificate.view)
+            if is_finalizable and not self._own.has_cast(certificate.view, VoteKind.NULLIFY, VoteKind.FINALIZE):
+                self._cast(VoteKind.FINALIZE, certificate.view, certificate.block_hash)
             if certificate.kind is VoteKind.NULLIFY and certificate.view >= self.view:
                 self._pacemaker.failures += 1
             self._enter_view(View(certificate.view + 1))
         if certificate.kind is VoteKind.FINALIZE:
             self._finalize_what_is_complete()
-
-    def _finalize_vote(self, notarization: Certificate) -> None:
-        """C5."""
-        view = notarization.view
-        if self._own.is_allowed(view) and not self._own.has_cast(view, VoteKind.NULLIFY, VoteKind.FINALIZE):
-            self._cast(VoteKind.FINALIZE, view, notarization.block_hash)
 
     def _enter_view(self, view: View) -> None:
         """C5 and C6: views are entered upwards only."""
@@ -314,10 +287,8 @@ class Consensus:
         """Sign a vote, durably before it leaves (C10), and count it."""
         vote = self._own.cast(kind, view, block_hash)
         self.effects.append(Persist(record=OwnVoteRecord(vote=vote)))
-        self._outbox.append(vote)
+        self._outgoing.add(vote)
         self._count(vote)
-
-    # ---------------------------------------------------------------- finality
 
     def _finalize_what_is_complete(self) -> None:
         """C7: deliver the highest finalized block whose branch is complete; ask for what is missing."""
@@ -342,8 +313,6 @@ class Consensus:
     def _fetch_blocks(self) -> None:
         self.effects.append(FetchBlocks(from_height=Height(self.tree.tip.height + 1), hint=None))
 
-    # ---------------------------------------------------------------- time
-
     def _is_active(self, now_ms: Millis) -> bool:
         """Return whether this view needs a timer (C12)."""
         if self.tree.get_highest_notarized_view() > self.tree.tip.view or self.tree.finalizations:
@@ -367,30 +336,12 @@ class Consensus:
         self._pacemaker.on_timeout()
         if self._own.is_allowed(view) and not self._own.has_cast(view, VoteKind.FINALIZE, VoteKind.NULLIFY):
             leader = self._config.validators.compute_leader(view)
-            self.effects.append(Observe(observation=ViewFailed(view=view, leader=leader, failures=self.failures)))
+            self.effects.append(
+                Observe(observation=ViewFailed(view=view, leader=leader, failures=self._pacemaker.failures))
+            )
             self._cast(VoteKind.NULLIFY, view, None)
-        self._gossip_again()
-        for notarized in sorted(self.tree.notarizations):
-            block_hash = self.tree.notarizations[notarized].block_hash
-            missing = None if block_hash is None else self.tree.find_missing_body(block_hash)
-            if missing is not None:
-                self.effects.append(FetchBlock(block_hash=missing))
+        self.effects.extend(self._outgoing.build_standstill(self._own, self.tree, self.view))
+        for missing in self.tree.find_missing_bodies():
+            self.effects.append(FetchBlock(block_hash=missing))
         if self.tree.finalizations:
             self._fetch_blocks()
-
-    # ---------------------------------------------------------------- sending
-
-    def _gossip_again(self) -> None:
-        """C9."""
-        self._attempt += 1
-        self.effects.extend(build_standstill(self._own, self.tree, self.view, self._attempt))
-
-    def _flush(self, now_ms: Millis) -> None:
-        if self._outbox:
-            self.effects.append(build_broadcast(Votes(votes=tuple(self._outbox), attempt=0)))
-            self._outbox.clear()
-        if self._is_help_wanted and now_ms >= self._helped_ms + HELP_INTERVAL_MS:
-            self._helped_ms = now_ms
-            self._attempt += 1
-            self.effects.extend(build_help(self.tree, self._attempt))
-        self._is_help_wanted = False

@@ -11,9 +11,13 @@ from protocol.gossip import Topic
 from protocol.interface import Broadcast
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.units import Height, Millis, View
+from protocol.votes import Vote
 
 GOSSIP_AGAIN_MAX: Final = 48
 """Votes, and certificates, that one standstill message repeats at most (C9)."""
+
+HELP_INTERVAL_MS: Final = Millis(1_000)
+"""Stragglers are answered at most this often (C16)."""
 
 
 def build_proposal(
@@ -44,17 +48,6 @@ def build_broadcast(message: ConsensusMessage) -> Broadcast:
     return Broadcast(topic=Topic.CONSENSUS, message=encode_union(message, ConsensusMessage))
 
 
-def build_standstill(own: OwnVotes, tree: BlockTree, view: View, attempt: int) -> list[Broadcast]:
-    """Return my proposal, all my votes and certificates above the finalized tip; the newest when over the cap (C9)."""
-    messages: list[Broadcast] = []
-    if own.proposal is not None and own.proposal.block.header.view == view:
-        messages.append(build_broadcast(own.proposal))
-    votes = own.get_all()[-GOSSIP_AGAIN_MAX:]
-    if votes:
-        messages.append(build_broadcast(Votes(votes=votes, attempt=attempt)))
-    return messages + build_help(tree, attempt)
-
-
 def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
     """Return the certificates that bring a straggler to our view, the finalized tip's last (C16)."""
     held = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
@@ -64,3 +57,46 @@ def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
     if not held:
         return []
     return [build_broadcast(Certificates(certificates=tuple(held[-GOSSIP_AGAIN_MAX:]), attempt=attempt))]
+
+
+class Outgoing:
+    """New votes, sent together at the end of a step, and what is sent again on purpose."""
+
+    def __init__(self, started_ms: Millis) -> None:
+        """Count re-sends from the start time, so that no re-send of an earlier start has the same bytes (W4)."""
+        self._attempt = int(started_ms)
+        self._votes: list[Vote] = []
+        self._helped_ms = Millis(0)
+        self._is_help_wanted = False
+
+    def add(self, vote: Vote) -> None:
+        """Send a new vote with the next flush."""
+        self._votes.append(vote)
+
+    def want_help(self) -> None:
+        """Somebody seems to have fallen behind: send certificates with the next flush, but not too often."""
+        self._is_help_wanted = True
+
+    def build_standstill(self, own: OwnVotes, tree: BlockTree, view: View) -> list[Broadcast]:
+        """Return my proposal, all my votes and certificates above the tip; the newest if there are too many (C9)."""
+        self._attempt += 1
+        messages: list[Broadcast] = []
+        if own.proposal is not None and own.proposal.block.header.view == view:
+            messages.append(build_broadcast(own.proposal))
+        votes = own.get_all()[-GOSSIP_AGAIN_MAX:]
+        if votes:
+            messages.append(build_broadcast(Votes(votes=votes, attempt=self._attempt)))
+        return messages + build_help(tree, self._attempt)
+
+    def flush(self, tree: BlockTree, now_ms: Millis) -> list[Broadcast]:
+        """Return the new votes in one message, and help if it is wanted."""
+        messages: list[Broadcast] = []
+        if self._votes:
+            messages.append(build_broadcast(Votes(votes=tuple(self._votes), attempt=0)))
+            self._votes.clear()
+        if self._is_help_wanted and now_ms >= self._helped_ms + HELP_INTERVAL_MS:
+            self._helped_ms = now_ms
+            self._attempt += 1
+            messages.extend(build_help(tree, self._attempt))
+        self._is_help_wanted = False
+        return messages

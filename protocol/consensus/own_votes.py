@@ -43,7 +43,9 @@ class OwnVotes:
         """Return what a start without a vote log asks for: to remember it, and to tell the operator."""
         if not self._is_suspended:
             return []
-        reason = "the log of this node's votes is gone; it votes again once the network is well past all it may have signed"
+        reason = (
+            "the log of this node's votes is gone; it votes again once the network is well past all it may have signed"
+        )
         return [
             Persist(record=VotingFloorRecord(is_suspended=True, after_view=View(0))),
             Observe(observation=VotingSuspended(reason=reason)),

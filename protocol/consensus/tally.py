@@ -1,7 +1,7 @@
 """Counting votes: who said what in each view, when that makes a quorum, and when it is an offence.
 
-Evidence is a by-product of counting (L7). The tally is bounded by the caller's view window: per member and view it keeps
-one vote of each kind, and whatever contradicts these is turned into evidence instead of being kept (C15).
+Evidence is a by-product of counting (L7). The tally is bounded by the caller's view window: per member and view it
+keeps one vote of each kind, and whatever contradicts these is turned into evidence instead of being kept (C15).
 """
 
 from dataclasses import dataclass

@@ -11,6 +11,9 @@ from protocol.interface import FinalizedBlock
 from protocol.units import Digest, Height, Millis, View
 from protocol.votes import Certificate, VoteKind
 
+VIEW_WINDOW: Final = 64
+"""Messages for views further ahead than this are not buffered (C15)."""
+
 BLOCKS_MAX: Final = 256
 """Unfinalized block bodies kept at most; honest leaders make one per view (C15)."""
 
@@ -82,7 +85,7 @@ class BlockTree:
         return all(View(between) in self.nullifications for between in range(parent_view + 1, view))
 
     def find_parent(self, view: View) -> tuple[View, Digest] | None:
-        """Return the parent of a block of this view: the highest notarized view that only nullified views follow (C2)."""
+        """Return the parent for a view: the highest notarized one that only nullified views follow (C2)."""
         parent_view = View(view - 1)
         while parent_view > self.tip.view:
             certificate = self.notarizations.get(parent_view)
@@ -117,6 +120,18 @@ class BlockTree:
             cursor = block.header.parent_hash
         return None
 
+    def find_missing_bodies(self) -> tuple[Digest, ...]:
+        """Return the hashes of blocks that notarized ones need and whose bodies are unknown, without repetition."""
+        hashes = (self.notarizations[view].block_hash for view in sorted(self.notarizations))
+        missing = (None if block_hash is None else self.find_missing_body(block_hash) for block_hash in hashes)
+        return tuple(dict.fromkeys(block_hash for block_hash in missing if block_hash is not None))
+
+    def is_wanted(self, block_hash: Digest) -> bool:
+        """Return whether a body belongs to a notarized block or to the parent of a known one."""
+        if any(certificate.block_hash == block_hash for certificate in self.notarizations.values()):
+            return True
+        return any(child.header.parent_hash == block_hash for child in self.blocks.values())
+
     def finalize(self, branch: tuple[Block, ...], certificate: Certificate) -> list[FinalizedBlock]:
         """Move the tip to the last block of a branch, forget everything up to its view, and return what became final.
 
@@ -130,7 +145,10 @@ class BlockTree:
             final.append(FinalizedBlock(block=block, certificate=held if is_its_own else None))
         last = branch[-1].header
         self.tip = Tip(
-            block_hash=compute_block_hash(self._chain_id, last), view=last.view, height=last.height, time_ms=last.time_ms
+            block_hash=compute_block_hash(self._chain_id, last),
+            view=last.view,
+            height=last.height,
+            time_ms=last.time_ms,
         )
         self.tip_certificate = certificate
         self.blocks = {key: block for key, block in self.blocks.items() if block.header.view > last.view}

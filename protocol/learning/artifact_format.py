@@ -89,7 +89,7 @@ def check_schema(schema: ModelSchema) -> None:
     """Check that artifacts can be laid out for a schema.
 
     Raises:
-        InvalidMessage: Too many tensors or parameters, an illegal or repeated name, an illegal shape, or nothing to train.
+        InvalidMessage: Too many tensors or parameters, an illegal or repeated name or shape, or nothing to train.
     """
     if not 1 <= len(schema.tensors) <= TENSOR_COUNT_MAX:
         raise InvalidMessage(f"a model has 1 to {TENSOR_COUNT_MAX} tensors, not {len(schema.tensors)}")
@@ -123,7 +123,7 @@ def check_scale_exponents(schema: ModelSchema, scale_exponents: tuple[int, ...])
     for index, exponent in enumerate(scale_exponents):
         if not SCALE_EXPONENT_MIN <= exponent <= SCALE_EXPONENT_MAX:
             raise InvalidMessage(
-                f"scale exponent {exponent} of trainable tensor {index} is outside {SCALE_EXPONENT_MIN} to {SCALE_EXPONENT_MAX}"
+                f"tensor {index} has scale exponent {exponent}, legal are {SCALE_EXPONENT_MIN} to {SCALE_EXPONENT_MAX}"
             )
 
 
@@ -198,7 +198,7 @@ def _check_header(kind: str, header: bytes, size_bytes: int, prefix: bytes, tota
         raise InvalidMessage(f"{kind} artifact of {total_size_bytes} bytes: this chain's {kind}s have {size_bytes}")
     if prefix[: len(header)] != header:
         raise InvalidMessage(
-            f"{kind} artifact with another header than this chain's {kind}s: tensor names, order, shapes, types or padding"
+            f"{kind} artifact with another header than this chain's: tensor names, order, shapes, types or padding"
         )
 
 
@@ -206,7 +206,9 @@ def _check_spec(spec: TensorSpec) -> None:
     if not _NAME.fullmatch(spec.name):
         raise InvalidMessage(f"illegal tensor name {spec.name!r:.80}: use letters, digits, '_', '.' and '-'")
     if len(spec.shape) > DIMENSION_COUNT_MAX:
-        raise InvalidMessage(f"tensor {spec.name} has {len(spec.shape)} dimensions, at most {DIMENSION_COUNT_MAX} are supported")
+        raise InvalidMessage(
+            f"tensor {spec.name} has {len(spec.shape)} dimensions, at most {DIMENSION_COUNT_MAX} are legal"
+        )
     if any(not 1 <= dimension <= PARAMETER_COUNT_MAX for dimension in spec.shape):
         raise InvalidMessage(f"tensor {spec.name} has an illegal shape {spec.shape}: every dimension is at least 1")
 

@@ -1,8 +1,8 @@
 """Tier A of the simulator: bare engines on one heap, in virtual milliseconds; one seed is one execution.
 
-Nodes exchange bytes, never objects. A node's disk takes each batch of records as a whole before anything leaves, as the driver
-does it; a crash may come before the batch is durable, or after it and before it is sent. Every purpose has its own stream of
-random numbers, so that a change in one does not shift the others.
+Nodes exchange bytes, never objects. A node's disk takes each batch of records as a whole before anything leaves, as
+the driver does it; a crash may come before the batch is durable, or after it and before it is sent. Every purpose has
+its own stream of random numbers, so that a change in one does not shift the others.
 """
 
 import heapq
@@ -95,7 +95,9 @@ class SimNode:
 class Cluster:
     """All nodes of one simulated network, and the checkers that watch them from outside."""
 
-    def __init__(self, genesis: Genesis, keys: tuple[NodeKeys, ...], *, seed: int, faults: Faults, heal_ms: int) -> None:
+    def __init__(
+        self, genesis: Genesis, keys: tuple[NodeKeys, ...], *, seed: int, faults: Faults, heal_ms: int
+    ) -> None:
         self.genesis = genesis
         self.faults = faults
         self.start_ms = int(genesis.created_ms)
@@ -119,8 +121,6 @@ class Cluster:
         ]
         self._by_member: dict[MemberId, SimNode] = {node.keys.key.member: node for node in self.nodes}
         self._schedule_faults()
-
-    # ---------------------------------------------------------------- running
 
     def start(self, *indexes: int) -> None:
         """Start nodes, all of them by default."""
@@ -191,10 +191,12 @@ class Cluster:
     def _perform(self, node: SimNode, effects: list[Effect]) -> None:
         doom = self._draw_doom(node)
         if doom == "lost":
+            self.crash(node)
             return
         for effect in effects:
             self._persist(node, effect)
         if doom == "unsent":
+            self.crash(node)
             return
         for effect in effects:
             self._act(node, effect)
@@ -212,8 +214,6 @@ class Cluster:
                 node.disk.state = node.engine.state
             case _:
                 pass
-
-    # ---------------------------------------------------------------- effects
 
     def _act(self, node: SimNode, effect: Effect) -> None:
         match effect:
@@ -262,7 +262,9 @@ class Cluster:
         answer: Input
         match effect:
             case TrainModel():
-                digest = compute_digest(Domain.ARTIFACT, b"update", member, effect.base_digest, str(effect.round).encode())
+                digest = compute_digest(
+                    Domain.ARTIFACT, b"update", member, effect.base_digest, str(effect.round).encode()
+                )
                 answer = UpdateTrained(
                     round=effect.round,
                     base_digest=effect.base_digest,
@@ -297,7 +299,9 @@ class Cluster:
                 return
             other = self._choose_peer(node)
             if other is not None and self._is_connected(node, other):
-                wanted = [final for final, _ in other.disk.blocks[from_height - 1 : from_height - 1 + BLOCKS_PER_ANSWER]]
+                wanted = [
+                    final for final, _ in other.disk.blocks[from_height - 1 : from_height - 1 + BLOCKS_PER_ANSWER]
+                ]
                 while wanted and wanted[-1].certificate is None:
                     wanted.pop()
                 if wanted:
@@ -335,8 +339,6 @@ class Cluster:
 
         self.at(self._network_random.randint(5, 60), ask)
 
-    # ---------------------------------------------------------------- faults
-
     def _is_faulty_time(self) -> bool:
         return self.now_ms < self.heal_ms
 
@@ -364,7 +366,6 @@ class Cluster:
         if node.index not in self._doomed:
             return ""
         self._doomed.discard(node.index)
-        self.crash(node)
         self.at(self._fault_random.randint(100, 3_000), lambda: self._boot(node))
         return self._fault_random.choice(["lost", "unsent"])
 
@@ -380,8 +381,6 @@ class Cluster:
             self.at(begin, lambda side=side: self._groups.update(side))
             self.at(min(begin + self._fault_random.randint(200, 4_000), span), self._groups.clear)
         self.at(span, self._groups.clear)
-
-    # ---------------------------------------------------------------- checkers
 
     def _note(self, node: SimNode, fact: bytes) -> None:
         self.audit = compute_digest(Domain.STATE, self.audit, bytes([node.index]), str(self.now_ms).encode(), fact)

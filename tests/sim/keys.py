@@ -47,9 +47,7 @@ def make_genesis(
 ) -> Genesis:
     """Return the genesis document of a simulated network."""
     stakes = weights or tuple(parameters.stake_initial for _ in keys)
-    schema = ModelSchema(
-        tensors=(TensorSpec(name="weight", shape=(4, 2), dtype=TensorDtype.F32, is_trainable=True),)
-    )
+    schema = ModelSchema(tensors=(TensorSpec(name="weight", shape=(4, 2), dtype=TensorDtype.F32, is_trainable=True),))
     return Genesis(
         version=GENESIS_VERSION,
         name="simulated",

@@ -1,0 +1,84 @@
+"""What founders look at before they agree on a genesis document."""
+
+from dataclasses import fields
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from node.commands.common import format_bytes, format_tokens
+from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability, compute_voter_count
+from protocol.genesis import Genesis, compute_chain_id
+from protocol.learning.artifact_format import compute_parameter_count
+
+if TYPE_CHECKING:
+    from node.json_values import JsonObject, JsonValue
+
+_STAKE_PARAMETERS = frozenset(
+    "stake_initial treasury_initial bond_min slash_update slash_vote slash_absent reward_vote reward_update".split()
+)
+
+
+def describe_genesis(genesis: Genesis) -> "JsonObject":
+    """Return the report for programs."""
+    malicious_count, voter_count, probability = _compute_capture(genesis)
+    parameters: dict[str, JsonValue] = {
+        field.name: _to_plain(getattr(genesis.parameters, field.name)) for field in fields(genesis.parameters)
+    }
+    return {
+        "chain_id": compute_chain_id(genesis).hex(),
+        "name": genesis.name,
+        "members": [
+            {"name": founder.name, "member": founder.member.hex(), "bonded": founder.bonded}
+            for founder in genesis.founders
+        ],
+        "task": genesis.task.name,
+        "task_params": dict(genesis.task.params),
+        "model": genesis.model_digest.hex(),
+        "model_bytes": genesis.model_bytes,
+        "parameters": parameters,
+        "capture": {
+            "malicious_count": malicious_count,
+            "voter_count": voter_count,
+            "probability": probability,
+        },
+    }
+
+
+def format_genesis_report(genesis: Genesis) -> list[str]:
+    """Return the report for people, line by line."""
+    parameter_count = sum(compute_parameter_count(spec) for spec in genesis.schema.tensors)
+    lines = [
+        f"network  {genesis.name}",
+        f"chain    {compute_chain_id(genesis).hex()}",
+        f"task     {genesis.task.name} {' '.join(f'{key}={value}' for key, value in genesis.task.params)}".rstrip(),
+        f"model    {genesis.model_digest.hex()[:16]}, {parameter_count:,} weights, {format_bytes(genesis.model_bytes)}",
+        f"members  {len(genesis.founders)}, each with {format_tokens(genesis.founders[0].bonded)} tokens bonded",
+    ]
+    for founder in genesis.founders:
+        lines.append(f"  {founder.name:<16} {founder.member.hex()}  {' '.join(founder.addresses)}")
+    lines.append("parameters")
+    for field in fields(genesis.parameters):
+        value = getattr(genesis.parameters, field.name)
+        shown = f"{format_tokens(value)} tokens" if field.name in _STAKE_PARAMETERS else str(_to_plain(value))
+        lines.append(f"  {field.name:<24} {shown}")
+    malicious_count, voter_count, probability = _compute_capture(genesis)
+    lines.append(
+        f"if {malicious_count} of the {len(genesis.founders)} members ({MALICIOUS_SHARE_PERCENT} %) are malicious, they hold "
+        f"most of a round's {voter_count} votes with probability {probability:.1%}"
+    )
+    return lines
+
+
+def _compute_capture(genesis: Genesis) -> tuple[int, int, float]:
+    member_count = len(genesis.founders)
+    malicious_count = member_count * MALICIOUS_SHARE_PERCENT // 100
+    voter_count = compute_voter_count(genesis.parameters, member_count)
+    probability = compute_capture_probability(
+        member_count=member_count, malicious_count=malicious_count, voter_count=voter_count
+    )
+    return malicious_count, voter_count, probability
+
+
+def _to_plain(value: object) -> "JsonValue":
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    return value if isinstance(value, int) else str(value)

@@ -1,0 +1,164 @@
+"""Commands that bring a network into being: init, card, genesis."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from node.commands.common import DEFAULT_HOME, HomeOption, JsonOption, get_home, print_json, print_line, print_note
+
+if TYPE_CHECKING:
+    from node.cards import Card
+    from protocol.genesis import Genesis
+
+ListenOption = Annotated[
+    list[str] | None,
+    typer.Option("--listen", help="Multiaddress to listen on; may be repeated. [default: /ip4/0.0.0.0/tcp/4001]"),
+]
+AnnounceOption = Annotated[
+    list[str] | None,
+    typer.Option("--announce", help="Multiaddress that others reach this node at, if it is another; may be repeated."),
+]
+
+
+def init(
+    name: Annotated[str, typer.Option("--name", help="The member's name, for people; unique in the network.")],
+    home: HomeOption = DEFAULT_HOME,
+    listen: ListenOption = None,
+    announce: AnnounceOption = None,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase for the keys.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a node's home: keys and a configuration with comments; prints the member card."""
+    from node.clock import OsEntropy
+    from node.config import Config
+    from node.home import init_home
+    from node.keys import get_environment_passphrase
+
+    config = Config(name=name)
+    if listen:
+        config = Config(name=name, listen=tuple(listen))
+    if announce:
+        config = Config(name=name, listen=config.listen, announce=tuple(announce))
+    passphrase = get_environment_passphrase()
+    if encrypt and passphrase is None:
+        passphrase = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    opened = init_home(get_home(home), config, entropy=OsEntropy(), passphrase=passphrase)
+    _print_card(opened.make_card(), as_json=as_json)
+    if not as_json:
+        print_note(f"made {get_home(home)}; send the card above to the other founders: pnyx card show > card.json")
+
+
+def show_card(home: HomeOption = DEFAULT_HOME) -> None:
+    """Print this member's card as JSON, to send to the other founders."""
+    from node.home import load_home
+
+    _print_card(load_home(get_home(home), get_passphrase=_ask_passphrase).make_card(), as_json=True)
+
+
+def check_card(card_file: Annotated[Path, typer.Argument(help="A member card.")], as_json: JsonOption = False) -> None:
+    """Check a member card: its signature, keys and proof of possession."""
+    from node.cards import load_card
+
+    card = load_card(card_file)
+    if as_json:
+        print_json({"ok": True, "name": card.name, "member": card.member.hex(), "peer_id": card.peer_id})
+    else:
+        print_line(f"good: {card.name}, member {card.member.hex()}, peer id {card.peer_id}")
+
+
+def create_genesis(
+    cards: Annotated[list[Path], typer.Argument(help="The founders' member cards.")],
+    name: Annotated[str, typer.Option("--name", help="The network's name, for people.")] = "pnyx",
+    task: Annotated[str, typer.Option("--task", help="A bundled task, or module:Class.")] = "digits",
+    param: Annotated[list[str] | None, typer.Option("--param", help="A task parameter key=value; may be repeated.")] = None,
+    preset: Annotated[Literal["neutral", "paper"], typer.Option("--preset", help="Who pays for what.")] = "neutral",
+    aggregation: Annotated[Literal["mean", "median"] | None, typer.Option("--aggregation", help="How updates join.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", min=0, help="The job ends after this round; 0 never.")] = None,
+    proposers: Annotated[int | None, typer.Option("--proposers", help="Members that train in a round.")] = None,
+    voters: Annotated[int | None, typer.Option("--voters", help="Members that judge in a round, at most; odd.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other network parameter name=value; may be repeated.")
+    ] = None,
+    task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for genesis.json and genesis.model.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Join cards, a task and parameters into genesis.json with its initial model."""
+    import trio
+
+    from node.cards import load_card
+    from node.clock import OsEntropy, WallClock
+    from node.founding import Foundation, build_parameters, parse_pairs
+    from node.founding import create_genesis as create
+    from protocol.genesis import TaskSpec
+    from protocol.parameters import AggregationRule, Preset
+
+    loaded = [load_card(path) for path in cards]
+    parameters = build_parameters(
+        preset=Preset[preset.upper()],
+        member_count=len(loaded),
+        choices={
+            "aggregation": None if aggregation is None else AggregationRule[aggregation.upper()],
+            "rounds_max": rounds,
+            "proposer_count": proposers,
+            "voter_count_max": voters,
+        },
+        settings=setting or (),
+    )
+    foundation = Foundation(
+        name=name,
+        task=TaskSpec(name=task, params=tuple(sorted(parse_pairs(param or ()).items()))),
+        parameters=parameters,
+        search_paths=tuple(task_path or ()),
+    )
+
+    async def run() -> "Genesis":
+        return await create(loaded, foundation, directory=output, entropy=OsEntropy(), clock=WallClock())
+
+    _print_genesis(trio.run(run), as_json=as_json)
+    if not as_json:
+        print_note(f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home")
+
+
+def check_genesis(
+    genesis_file: Annotated[Path, typer.Argument(help="A genesis document.")], as_json: JsonOption = False
+) -> None:
+    """Check a genesis document; every founder must see the same chain id."""
+    from node.genesis_file import load_genesis
+
+    _print_genesis(load_genesis(genesis_file), as_json=as_json)
+
+
+def _print_card(card: "Card", *, as_json: bool) -> None:
+    from node.cards import format_card
+
+    if as_json:
+        print_line(format_card(card).rstrip("\n"))
+        return
+    print_line(f"member   {card.member.hex()}")
+    print_line(f"name     {card.name}")
+    print_line(f"peer id  {card.peer_id}")
+    for address in card.addresses:
+        print_line(f"address  {address}")
+
+
+def _print_genesis(genesis: "Genesis", *, as_json: bool) -> None:
+    from node.commands.genesis_report import describe_genesis, format_genesis_report
+
+    if as_json:
+        print_json(describe_genesis(genesis))
+        return
+    for line in format_genesis_report(genesis):
+        print_line(line)
+
+
+def _ask_passphrase() -> str | None:
+    import sys
+
+    from node.keys import get_environment_passphrase
+
+    passphrase = get_environment_passphrase()
+    if passphrase is None and sys.stdin.isatty():
+        return str(typer.prompt("passphrase", hide_input=True, err=True))
+    return passphrase

@@ -1,0 +1,85 @@
+"""Answers the commands that come in through the control socket of a running daemon."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from node.control import SendResult
+from node.errors import ConfigError, WorkerFailed
+from node.json_values import JsonObject, get_int, get_text
+from node.observations import ObservationHub, describe_observation
+from node.status import Informant
+from protocol.units import Digest, Ppm, Round
+
+ROUNDS_MAX: Final = 1_000
+DIGEST_BYTES: Final = 32
+
+MeasureScore: TypeAlias = Callable[[Digest], Awaitable[Ppm]]
+GetScore: TypeAlias = Callable[[Digest], int | None]
+
+
+class ControlDesk:
+    """Turns requests into answers; changes nothing but whether the daemon goes on."""
+
+    def __init__(
+        self, *, informant: Informant, hub: ObservationHub, get_score: GetScore, measure_score: MeasureScore
+    ) -> None:
+        """Take what answers are made of."""
+        self._informant = informant
+        self._hub = hub
+        self._get_score = get_score
+        self._measure_score = measure_score
+        self.stop_requested = trio.Event()
+        """Set by the command ``stop``."""
+
+    async def handle(self, request: JsonObject, send: SendResult) -> None:
+        """Answer one request.
+
+        Raises:
+            ConfigError: The command is unknown.
+            ValueError: An argument is missing or of the wrong kind.
+        """
+        match request.get("command"):
+            case "status":
+                await send(self._informant.describe_status())
+            case "peers":
+                await send(self._informant.describe_peers())
+            case "rounds":
+                limit = min(get_int(request.get("limit", ROUNDS_MAX)), ROUNDS_MAX)
+                await send(self._informant.describe_rounds(Round(get_int(request.get("from_round", 1))), limit=limit))
+            case "stakes":
+                await send(self._informant.describe_stakes())
+            case "model":
+                await send(self._informant.describe_model())
+            case "score":
+                await send(await self._describe_score(get_text(request.get("digest"))))
+            case "watch":
+                await self._stream_observations(send)
+            case "stop":
+                # No answer: the client waits for the end of the connection, which is the end of the daemon.
+                self.stop_requested.set()
+                await trio.sleep_forever()
+            case command:
+                raise ConfigError(f"the daemon knows no command {command!r}: is it of another version than this program?")
+
+    async def _describe_score(self, text: str) -> JsonObject:
+        digest = Digest(bytes.fromhex(text))
+        if len(digest) != DIGEST_BYTES:
+            raise ValueError("a digest is 64 hex digits")
+        score: int | None = self._get_score(digest)
+        if score is None:
+            try:
+                score = await self._measure_score(digest)
+            except WorkerFailed as error:
+                return {"digest": text, "score": None, "reason": str(error)}
+        return {"digest": text, "score": score, "reason": ""}
+
+    async def _stream_observations(self, send: SendResult) -> None:
+        with self._hub.watch() as watcher:
+            await send({"event": "Status", **self._informant.describe_status()})
+            while True:
+                await send(describe_observation(await watcher.wait_next()))
+                if watcher.missed_count:
+                    missed_count, watcher.missed_count = watcher.missed_count, 0
+                    await send({"event": "Missed", "count": missed_count})
