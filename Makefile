@@ -11,7 +11,7 @@ TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format bench clean prerequisites
+.PHONY: help setup demo test check lint types imports tidy format bench clean prerequisites
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -32,10 +32,19 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(PY) -m pytest $(TEST_ARGS)
 
-check: $(STAMP)
-	@$(VENV)/bin/ruff check --quiet .
-	@$(VENV)/bin/mypy --no-error-summary
+# `make -k check` goes on after the first that fails.
+check: lint types imports tidy
+
+lint: $(STAMP)
+	@$(VENV)/bin/ruff check --output-format concise .
+
+types: $(STAMP)
+	@$(VENV)/bin/mypy
+
+imports: $(STAMP)
 	@$(VENV)/bin/lint-imports --no-logo
+
+tidy: $(STAMP)
 	@$(PY) -m pytest -q tests/test_tidy.py
 
 format: $(STAMP)

@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Federated learning without a server: members train, vote and are held to account on a ledger they all keep.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 genesis_app = typer.Typer(help="Make or check the document that a network starts from.", no_args_is_help=True)
@@ -54,7 +55,7 @@ class _Settings:
     is_debug = False
 
 
-def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+def _print_version(is_wanted: bool) -> None:
     if is_wanted:
         from importlib.metadata import version
 
@@ -62,11 +63,13 @@ def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it wi
         raise typer.Exit
 
 
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+]
+
+
 @app.callback()
-def _set_options(
-    debug: DebugOption = False,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
-) -> None:
+def _set_options(*, debug: DebugOption = False, _version: VersionOption = False) -> None:
     _Settings.is_debug = debug
 
 

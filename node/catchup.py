@@ -1,8 +1,9 @@
 """Asks other members for the blocks that this node lacks (C14), and now and then whether it lacks any.
 
 Nothing is checked here but that bytes decode: the engine checks blocks against certificates, and as long as its height
-does not move, other members are asked, with back-off. Which blocks are wanted is the engine's decision (``FetchBlocks``,
-``FetchBlock``); only the question "how far are you" comes from here, for a node that missed everything while all were quiet.
+does not move, other members are asked, with back-off. Which blocks are wanted is the engine's decision
+(``FetchBlocks``, ``FetchBlock``); only the question "how far are you" comes from here, for a node that missed
+everything while all were quiet.
 """
 
 from collections.abc import Callable

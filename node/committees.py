@@ -1,4 +1,4 @@
-"""How likely a committee falls to attackers (F16): what ``genesis create`` tells its users before they settle on numbers."""
+"""How likely a committee falls to attackers (F16): what ``genesis create`` tells its users about their numbers."""
 
 from math import comb
 

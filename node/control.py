@@ -1,9 +1,9 @@
 """The control socket: how commands on this machine talk to a running daemon.
 
-A Unix socket in the home, readable by its owner only. A request is one line of JSON with a ``command``; the answer is one
-line, or for a stream one line per item, each ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": ...}``. Unix
-limits a socket's path to about a hundred bytes, so a home with a longer path keeps its socket in a private directory and
-a pointer to it in the home.
+A Unix socket in the home, readable by its owner only. A request is one line of JSON with a ``command``; the answer is
+one line, or for a stream one line per item, each ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": ...}``.
+Unix limits a socket's path to about a hundred bytes, so a home with a longer path keeps its socket in a private
+directory and a pointer to it in the home.
 """
 
 import json

@@ -61,7 +61,9 @@ class ControlDesk:
                 self.stop_requested.set()
                 await trio.sleep_forever()
             case command:
-                raise ConfigError(f"the daemon knows no command {command!r}: is it of another version than this program?")
+                raise ConfigError(
+                    f"the daemon knows no command {command!r}: is it of another version than this program?"
+                )
 
     async def _describe_score(self, text: str) -> JsonObject:
         digest = Digest(bytes.fromhex(text))

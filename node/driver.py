@@ -8,6 +8,7 @@ training, evaluating) runs elsewhere and comes back as an input. An error that n
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, assert_never
 
 from node.catchup import BlockFetcher
@@ -96,7 +97,7 @@ class Driver:
             events = await self._inbox.take(wait_s=self._compute_wait_s())
             effects: list[Effect] = []
             for event in (*events, *self._take_due_timer()):
-                effects += self._handle(lambda now_ms, event=event: self._core.handle(event, now_ms))
+                effects += self._handle(partial(self._core.handle, event))
             await self._perform(effects)
 
     def _handle(self, step: Callable[[Millis], list[Effect]]) -> list[Effect]:

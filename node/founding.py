@@ -1,7 +1,7 @@
 """Founds a network: from cards, a task and parameters to a genesis document with its initial model.
 
-The task is described by a worker, which alone imports torch: it writes the initial model and tells the tensors. The same
-code serves ``pnyx genesis create``, the demo and the tests.
+The task is described by a worker, which alone imports torch: it writes the initial model and tells the tensors. The
+same code serves ``pnyx genesis create``, the demo and the tests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,9 +116,7 @@ async def create_genesis(
         tuple(cards),
         name=foundation.name,
         parameters=foundation.parameters,
-        training=Training(
-            task=foundation.task, schema=described.schema, model_digest=described.model_digest
-        ),
+        training=Training(task=foundation.task, schema=described.schema, model_digest=described.model_digest),
         seed=Digest(entropy.get_bytes(32)),
         created_ms=clock.get_now_ms(),
     )

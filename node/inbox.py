@@ -1,8 +1,8 @@
 """The inbox: every input on its way to the core, in one bounded queue.
 
-Whoever may be told to go away asks :meth:`Inbox.offer_nowait` (gossip: a full inbox ignores messages, and their sender will
-repeat what matters); whoever can wait uses :meth:`Inbox.put` (streams, the worker, the operator). That is the node's only
-back-pressure, so nothing else in the shell queues without a bound.
+Whoever may be told to go away asks :meth:`Inbox.offer_nowait` (gossip: a full inbox ignores messages, and their sender
+will repeat what matters); whoever can wait uses :meth:`Inbox.put` (streams, the worker, the operator). That is the
+node's only back-pressure, so nothing else in the shell queues without a bound.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from protocol.interface import Input
 
 INBOX_INPUTS_MAX: Final = 2_048
 BATCH_INPUTS_MAX: Final = 64
-"""Inputs handled between two writes to disk: large enough to share one fsync, small enough not to hold the event loop."""
+"""Inputs handled between two writes to disk: enough to share one fsync, too few to hold the event loop."""
 
 
 class Inbox:

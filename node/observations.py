@@ -56,9 +56,13 @@ class ObservationHub:
     def __init__(self) -> None:
         """Start without watchers."""
         self._watchers: set[Watcher] = set()
+        self.is_voting = True
+        """Whether this node votes in consensus, as far as was told (C10)."""
 
     def publish(self, observation: Observation) -> None:
         """Tell everybody; never waits."""
+        if isinstance(observation, VotingSuspended | VotingResumed):
+            self.is_voting = isinstance(observation, VotingResumed)
         log_observation(observation)
         for watcher in self._watchers:
             watcher.tell_nowait(observation)

@@ -1,8 +1,8 @@
 """Child processes that never outlive their parent, and what they weigh.
 
-Linux only: the kernel itself signals a child when its parent dies (``PR_SET_PDEATHSIG``, prctl(2)), so that even a parent
-killed by SIGKILL leaves nothing running. The kernel means the parent's *thread*: a child must be started from a thread that
-lives as long as the process, which trio's own way to open a process (a worker thread) is not.
+Linux only: the kernel itself signals a child when its parent dies (``PR_SET_PDEATHSIG``, prctl(2)), so that even a
+parent killed by SIGKILL leaves nothing running. The kernel means the parent's *thread*: a child must be started from a
+thread that lives as long as the process, which trio's own way to open a process (a worker thread) is not.
 """
 
 import ctypes
@@ -31,7 +31,9 @@ def build_parent_watch(death_signal: signal.Signals = signal.SIGTERM) -> Callabl
     return watch_parent
 
 
-def start_child(command: Sequence[str], *, environment: Mapping[str, str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
+def start_child(
+    command: Sequence[str], *, environment: Mapping[str, str], output: IO[bytes]
+) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own that ends when this process does; call it from the main thread.
 
     Args:
@@ -46,7 +48,7 @@ def start_child(command: Sequence[str], *, environment: Mapping[str, str], outpu
         stderr=output,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=build_parent_watch(),
+        preexec_fn=build_parent_watch(),  # noqa: PLW1509 - it makes two system calls and takes no lock
     )
 
 

@@ -94,10 +94,10 @@ class BlockSource(Protocol):
 class SyncService:
     """Serves final blocks in ascending order, and single bodies by hash."""
 
-    def __init__(self, blocks: BlockSource, recent: RecentBlocks) -> None:
-        """Take where blocks come from."""
+    def __init__(self, blocks: BlockSource, get_body: Callable[[Digest], Block | None]) -> None:
+        """Take where final blocks come from, and single bodies by hash."""
         self._blocks = blocks
-        self._recent = recent
+        self._get_body = get_body
 
     async def handle(self, _requester: MemberId, request: bytes, send: SendFrame) -> None:
         """Answer one request; an unknown block or height is an empty answer.
@@ -110,7 +110,7 @@ class SyncService:
                 for finalized in self._blocks.get_blocks(from_height, bytes_max=SYNC_RESPONSE_BYTES):
                     await send(encode(finalized))
             case BodyRequest(block_hash=block_hash):
-                block = self._recent.get(block_hash)
+                block = self._get_body(block_hash)
                 if block is not None:
                     await send(encode(block))
 

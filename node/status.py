@@ -57,6 +57,7 @@ class Informant:
             "name": self._get_name(self._member),
             "member": self._member.hex(),
             "peer_id": member_to_peer_id(self._member),
+            "members": [{"name": name, "member": member.hex()} for member, name in sorted(self._names.items())],
             "version": self._version,
             "pid": os.getpid(),
             "uptime_ms": self._windows.clock.get_now_ms() - self._started_ms,
@@ -177,5 +178,3 @@ class Informant:
 
     def _get_names(self, members: tuple[MemberId, ...]) -> list[JsonValue]:
         return [self._get_name(member) for member in members]
-
-

@@ -1,8 +1,8 @@
 """Many real daemons on one machine, each an OS process with a home of its own, on loopback.
 
 Used by the demo, the end-to-end tests and the benchmarks. Homes come from the same code as ``pnyx init``, ``card`` and
-``genesis``; a daemon is started as an operator would start it. Nothing stays running when the testnet is closed, nor when
-this process dies.
+``genesis``; a daemon is started as an operator would start it. Nothing stays running when the testnet is closed, nor
+when this process dies.
 """
 
 import os

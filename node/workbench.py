@@ -1,9 +1,9 @@
 """The workbench: turns orders for training, aggregating, evaluating and fetching into results for the core.
 
-Each order runs as a task of its own and ends in exactly one input, or in none if it became useless; what it needs is on the
-disk before the learner sees it, fetched from the members if it has to be. A failure makes this node silent in one
-matter (``WorkFailed``) and never stops it; only a full disk does. The learner does one thing at a time, in the order of
-asking.
+Each order runs as a task of its own and ends in exactly one input, or in none if it became useless; what it needs is
+on the disk before the learner sees it, fetched from the members if it has to be. A failure makes this node silent in
+one matter (``WorkFailed``) and never stops it; only a full disk does. The learner does one thing at a time, in the
+order of asking.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -22,6 +22,7 @@ from node.errors import StoreCorrupt, WorkerFailed
 from node.inbox import Inbox
 from node.ports import Learner
 from node.timings import Activity, Timings
+from protocol.errors import InvalidMessage
 from protocol.interface import (
     ArtifactStored,
     BlockExecuted,
@@ -78,7 +79,6 @@ class Workbench:
         self._inbox = inbox
         self._tools = tools
         self._jobs: dict[Hashable, _Job] = {}
-        self._fetches: dict[Digest, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -130,22 +130,21 @@ class Workbench:
         try:
             with job.scope:
                 event = await self._do(job.order)
+                if event is not None:
+                    await self._inbox.put(event)
             if job.scope.cancelled_caught:
                 _log.info("work_dropped", work=type(job.order).__name__)
-            else:
-                await self._inbox.put(event)
         finally:
             del self._jobs[key]
 
-    async def _do(self, order: Order) -> Input:
+    async def _do(self, order: Order) -> Input | None:
         match order:
             case FetchArtifact():
-                await self._fetch_ordered(order)
-                return ArtifactStored(digest=order.digest)
+                return await self._fetch_ordered(order)
             case TrainModel() | ComputeCandidate() | EvaluateModel():
                 try:
                     return await self._learn(order)
-                except (WorkerFailed, StoreCorrupt) as error:
+                except (WorkerFailed, StoreCorrupt, InvalidMessage) as error:
                     _log.error("work_failed", work=type(order).__name__, round=order.round, reason=str(error))
                     return WorkFailed(round=order.round, reason=str(error))
             case _:
@@ -180,9 +179,7 @@ class Workbench:
 
     async def _compute_candidate(self, order: ComputeCandidate) -> CandidateComputed:
         base = await self._get_model(order.base_digest)
-        updates = [
-            (await self._get_update(update.artifact_digest), update.scale_exponents) for update in order.updates
-        ]
+        updates = [(await self._get_update(update.artifact_digest), update.scale_exponents) for update in order.updates]
         with self._temporary_path() as path:
             with self._tools.timings.measure(Activity.AGGREGATE):
                 candidate = await self._tools.learner.aggregate(base=base, updates=updates, candidate=path)
@@ -207,32 +204,24 @@ class Workbench:
         size_bytes = compute_update_size_bytes(self._tools.schema)
         return await self._get_artifact(digest, size_bytes, source=None, is_update=True)
 
-    async def _fetch_ordered(self, order: FetchArtifact) -> None:
+    async def _fetch_ordered(self, order: FetchArtifact) -> ArtifactStored | None:
         is_update = order.scale_exponents is not None
-        await self._get_artifact(order.digest, order.bytes_expected, source=order.source, is_update=is_update)
+        try:
+            await self._get_artifact(order.digest, order.bytes_expected, source=order.source, is_update=is_update)
+        except (InvalidMessage, StoreCorrupt) as error:
+            _log.warning("artifact_refused", digest=order.digest, source=order.source, reason=str(error))
+            return None
+        return ArtifactStored(digest=order.digest)
 
-    async def _get_artifact(
-        self, digest: Digest, size_bytes: int, *, source: MemberId | None, is_update: bool
-    ) -> Path:
-        """Return an artifact's path, fetching it first if it is missing; several callers share one fetch."""
-        artifacts = self._tools.artifacts
-        while True:
-            if artifacts.has(digest):
-                try:
-                    return artifacts.get_path(digest)
-                except StoreCorrupt as error:
-                    _log.error("artifact_lost", digest=digest, reason=str(error))
-            running = self._fetches.get(digest)
-            if running is not None:
-                await running.wait()
-                continue
-            done = self._fetches[digest] = trio.Event()
-            try:
-                check = partial(check_update_header if is_update else check_model_header, self._tools.schema)
-                await self._tools.fetcher.fetch(digest, bytes_expected=size_bytes, source=source, check=check)
-            finally:
-                del self._fetches[digest]
-                done.set()
+    async def _get_artifact(self, digest: Digest, size_bytes: int, *, source: MemberId | None, is_update: bool) -> Path:
+        """Return an artifact's path, fetching it first if it is missing.
+
+        Raises:
+            StoreCorrupt: The artifact on disk turned out to be damaged; it is gone now, and the next call fetches it.
+            InvalidMessage: The artifact of this name is no update or model of this chain.
+        """
+        check = partial(check_update_header if is_update else check_model_header, self._tools.schema)
+        return await self._tools.fetcher.fetch(digest, bytes_expected=size_bytes, source=source, check=check)
 
     @contextmanager
     def _temporary_path(self) -> Iterator[Path]:

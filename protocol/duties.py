@@ -151,7 +151,8 @@ class Duties:
         if not self._has_model(state, held, plan):
             return plan
         if state.model_digest not in self._scores:
-            self._ask(plan, EvaluateModel(round=state.next_round, model_digest=state.model_digest))
+            open_round = state.next_round if current is None else current.round
+            self._ask(plan, EvaluateModel(round=open_round, model_digest=state.model_digest))
         if current is None or self._abandoned == current.round or now_ms > current.deadline_ms > 0:
             return plan
         match current.phase:

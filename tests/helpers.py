@@ -319,9 +319,16 @@ class LedgerBuilder:
         assert settled is not None
         return settled
 
-    def run_round(self, *, is_accept: bool = True) -> RoundRecord:
-        """Run a whole round in which everybody answers and all voters agree."""
+    def run_to_sealing(self) -> RoundState:
+        """Draw the open round, let all its proposers submit, and return it as its voters see it."""
         self.run_draw()
+        self.run_training()
+        return self.round
+
+    def run_round(self, *, is_accept: bool = True) -> RoundRecord:
+        """Run a whole round, drawn or not yet, in which everybody answers and all voters agree."""
+        if self.round.phase is Phase.DRAW:
+            self.run_draw()
         self.run_training()
         round_state = self.round
         return self.run_voting(lambda _: make_ballot(round_state, is_accept=is_accept))

@@ -20,53 +20,57 @@ def collect(paths: list[Path], find: Callable[[str], list[str]]) -> list[str]:
     return offences
 
 
+def expect_none(offences: list[str]) -> None:
+    assert offences == [], "\n" + "\n".join(offences)
+
+
 def test_modules_functions_and_argument_lists_stay_small() -> None:
-    assert collect(list(iterate_modules(".", *tidiness.CODE_FOLDERS)), tidiness.find_oversize) == []
+    expect_none(collect(list(iterate_modules(".", *tidiness.CODE_FOLDERS)), tidiness.find_oversize))
 
 
 def test_nothing_catches_everything() -> None:
-    assert collect(list(iterate_modules(".", "protocol", "node", "bench")), tidiness.find_broad_excepts) == []
+    expect_none(collect(list(iterate_modules(".", "protocol", "node", "bench")), tidiness.find_broad_excepts))
 
 
 def test_the_core_computes_with_integers_only() -> None:
     modules = [path for path in iterate_modules("protocol") if not path.is_relative_to(FLOAT_ROOM)]
     assert len(modules) > 20
-    assert collect(modules, tidiness.find_floats) == []
+    expect_none(collect(modules, tidiness.find_floats))
 
 
 def test_the_core_never_waits_and_repeats_itself_in_every_process() -> None:
-    assert collect(list(iterate_modules("protocol")), tidiness.find_impurities) == []
+    expect_none(collect(list(iterate_modules("protocol")), tidiness.find_impurities))
 
 
 def test_the_core_has_no_class_hierarchies() -> None:
-    assert collect(list(iterate_modules("protocol")), tidiness.find_hierarchies) == []
+    expect_none(collect(list(iterate_modules("protocol")), tidiness.find_hierarchies))
 
 
 def test_nothing_is_left_for_later() -> None:
     texts = [path for path in iterate_texts() if path not in TOOLS_OF_THIS_TEST]
-    assert collect(texts, lambda source: tidiness.find_pattern(source, tidiness.UNFINISHED)) == []
+    expect_none(collect(texts, lambda source: tidiness.find_pattern(source, tidiness.UNFINISHED)))
 
 
 def test_no_test_is_switched_off() -> None:
     modules = [path for path in iterate_modules("tests") if path not in TOOLS_OF_THIS_TEST]
-    assert collect(modules, lambda source: tidiness.find_pattern(source, tidiness.DISABLED)) == []
+    expect_none(collect(modules, lambda source: tidiness.find_pattern(source, tidiness.DISABLED)))
 
 
 def test_no_path_of_one_machine_is_in_the_tree() -> None:
     texts = [path for path in iterate_texts() if path not in TOOLS_OF_THIS_TEST]
-    assert collect(texts, lambda source: tidiness.find_pattern(source, tidiness.MACHINE_PATH)) == []
+    expect_none(collect(texts, lambda source: tidiness.find_pattern(source, tidiness.MACHINE_PATH)))
 
 
 def test_every_rule_that_is_built_is_named_in_a_test() -> None:
     built = {rule for rule, is_built in tidiness.load_rules().items() if is_built}
     assert len(built) > 30
-    assert sorted(built - tidiness.load_rules_named_in("tests")) == []
+    expect_none(sorted(built - tidiness.load_rules_named_in("tests")))
 
 
 def test_every_rule_that_the_code_names_is_in_the_specification() -> None:
     named = tidiness.load_rules_named_in(".", "protocol", "node")
     assert "F4" in named
-    assert sorted(named - tidiness.load_rules().keys()) == []
+    expect_none(sorted(named - tidiness.load_rules().keys()))
 
 
 def test_every_page_that_a_page_links_to_exists() -> None:
@@ -77,7 +81,7 @@ def test_every_page_that_a_page_links_to_exists() -> None:
         for target in tidiness.find_link_targets(page.read_text(encoding="utf-8"))
         if not (page.parent / target).exists()
     ]
-    assert missing == []
+    expect_none(missing)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,9 @@ def find_link_targets(page: str) -> list[str]:
     return LINK.findall(page)
 
 
-RULE: Final = re.compile(r"^- \*\*(?P<rule>[LFBCW]\d{1,2})\.\*\*(?P<text>(?:.*\n)(?:(?!- \*\*|#).*\n)*)", re.MULTILINE)
+RULE: Final = re.compile(
+    r"^- \*\*(?P<rule>[LFBCW]\d{1,2})\.\*\*(?P<text>(?:.*\n)(?:(?!- \*\*|#).*\n)*)", re.MULTILINE
+)
 RULE_NAME: Final = re.compile(r"(?<![A-Za-z0-9])([LFBCW](?:[1-9]|1\d))(?![A-Za-z0-9])")
 NOT_BUILT: Final = "Not built yet."
 
@@ -159,7 +161,8 @@ NOT_BUILT: Final = "Not built yet."
 def load_rules() -> dict[str, bool]:
     """Return every rule that docs/spec numbers, and whether it is built."""
     pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs/spec").glob("*.md"))]
-    return {match["rule"]: NOT_BUILT not in " ".join(match["text"].split()) for page in pages for match in RULE.finditer(page)}
+    rules = [match for page in pages for match in RULE.finditer(page)]
+    return {rule["rule"]: NOT_BUILT not in " ".join(rule["text"].split()) for rule in rules}
 
 
 def load_rules_named_in(*folders: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""Artifacts: content-addressed storage of models and updates, fetching them from the other members, and serving them."""
+"""Artifacts: models and updates by digest, kept on disk, fetched from the other members and served to them."""

@@ -27,10 +27,10 @@ class PartialArtifact:
         Raises:
             DiskFull: There is no space left.
         """
-        self._digest = digest
+        self.digest = digest
+        self.artifact_bytes = artifact_bytes
         self._list_path = directory / f"{digest.hex()}.chunks"
         self.path = directory / digest.hex()
-        self._artifact_bytes = artifact_bytes
         self._is_new = not self.path.exists() or self.path.stat().st_size != artifact_bytes
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -53,10 +53,10 @@ class PartialArtifact:
     def load_chunk_list(self) -> ChunkList | None:
         """Return the chunk list that an earlier fetch got, if it is still intact."""
         try:
-            chunks = decode_chunk_list(self._digest, self._list_path.read_bytes())
+            chunks = decode_chunk_list(self.digest, self._list_path.read_bytes())
         except (FileNotFoundError, InvalidMessage):
             return None
-        return chunks if chunks.artifact_bytes == self._artifact_bytes else None
+        return chunks if chunks.artifact_bytes == self.artifact_bytes else None
 
     def save_chunk_list(self, chunks: ChunkList) -> None:
         """Keep a chunk list for the next start.

@@ -1,7 +1,7 @@
 """Serves artifacts to other members: chunk lists and ranges of chunks, straight from the disk (W5, W6).
 
-The requests of ARTIFACT are canonical encodings; every frame of a response is raw bytes: either joined chunk digests or one
-whole chunk. An artifact that is not here gives an empty response, which is no fault of anybody.
+The requests of ARTIFACT are canonical encodings; every frame of a response is raw bytes: either joined chunk digests or
+one whole chunk. An artifact that is not here gives an empty response, which is no fault of anybody.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which members to ask for an artifact: those connected, the likeliest first, without those that lied or failed lately."""
+"""Which members to ask for an artifact: those connected, the likeliest first, without liars and recent failures."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,9 +1,9 @@
 """Artifacts on disk, each under its digest: whatever has a name here is complete and is what the name says (W6).
 
 Layout below the directory: ``ab/abcd...`` is the artifact with that digest in hex, ``.chunks`` beside it its size and
-chunk digests, ``.forgotten`` an empty mark that no rule needs it any more. ``temporary/`` holds files that are being written,
-``partial/`` those that are being fetched. Artifacts that no rule needs are removed, the longest forgotten first, when
-there are more than the node's retention or when the quota is reached; those that are needed are never removed.
+chunk digests, ``.forgotten`` an empty mark that no rule needs it any more. ``temporary/`` holds files that are being
+written, ``partial/`` those that are being fetched. Artifacts that no rule needs are removed, the longest forgotten
+first, when there are more than the node's retention or when the quota is reached; those that are needed stay.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from node.artifacts.chunk_list import ChunkList, decode_chunk_list, encode_chunk_list
 from node.blocking import RunBlocking, run_in_thread
@@ -102,7 +102,7 @@ class ArtifactStore:
 
         Raises:
             KeyError: It is not stored.
-            StoreCorrupt: The file is gone or has another size; it counts as not stored from now on and can be fetched again.
+            StoreCorrupt: The file is gone or has another size; it counts as not stored from now on.
         """
         path, size = self._get_place(digest), self._sizes[digest]
         try:
@@ -111,7 +111,9 @@ class ArtifactStore:
             found = -1
         if found != size:
             self._remove(digest)
-            raise StoreCorrupt(f"artifact {path} is damaged or gone: it was dropped and is fetched again from the members")
+            raise StoreCorrupt(
+                f"artifact {path} is damaged or gone: it was dropped and is fetched again from the members"
+            )
         return path
 
     def get_chunk_list(self, digest: Digest) -> ChunkList:
@@ -145,12 +147,15 @@ class ArtifactStore:
         self._make_room(size_bytes)
         return Reservation(size_bytes, self._change_reserved)
 
-    async def adopt(self, path: Path, *, expected: Digest | None = None) -> StoredArtifact:
+    async def adopt(
+        self, path: Path, *, expected: Digest | None = None, reservation: "Reservation | None" = None
+    ) -> StoredArtifact:
         """Take over a finished file under its digest, durably; the file moves.
 
         Args:
             path: From :meth:`make_temporary_path` or the partial directory.
             expected: The digest that the file must have, if that is known.
+            reservation: Space set aside for it; released once the file takes its place.
 
         Raises:
             DiskFull: Quota or disk do not suffice; the file stays where it is.
@@ -159,6 +164,8 @@ class ArtifactStore:
         digest, chunks = await self._run_blocking(lambda: _hash_file(path))
         if expected is not None and digest != expected:
             raise StoreCorrupt(f"{path} is artifact {digest.hex()[:8]}, not {expected.hex()[:8]}: check the disk")
+        if reservation is not None:
+            reservation.release()
         if not self.has(digest):
             self._make_room(chunks.artifact_bytes)
             await self._run_blocking(lambda: self._move(path, digest, chunks))
@@ -286,7 +293,7 @@ class Reservation:
         self._change_reserved = change_reserved
         change_reserved(size_bytes)
 
-    def __enter__(self) -> "Reservation":
+    def __enter__(self) -> Self:
         """Return the reservation."""
         return self
 

@@ -19,7 +19,9 @@ def demo(
     param: Annotated[list[str] | None, typer.Option(help="A task parameter key=value; may be repeated.")] = None,
     aggregation: Annotated[Literal["mean", "median"], typer.Option(help="How updates join.")] = "median",
     seed: Annotated[int, typer.Option(min=0, help="Of the data's deal and the training.")] = 1,
-    keep: Annotated[Path | None, typer.Option(help="Keep each node's home under this directory.", file_okay=False)] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep each node's home under this directory.", file_okay=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a real network on this machine: train, attack, vote, move stake, and check the outcome."""

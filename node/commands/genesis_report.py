@@ -4,17 +4,17 @@ from dataclasses import fields
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from node.commands.common import format_bytes, format_tokens
+from node.commands.common import format_tokens
 from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability, compute_voter_count
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.learning.artifact_format import compute_parameter_count
+from protocol.parameters import Parameters
+from protocol.units import Stake
 
 if TYPE_CHECKING:
     from node.json_values import JsonObject, JsonValue
 
-_STAKE_PARAMETERS = frozenset(
-    "stake_initial treasury_initial bond_min slash_update slash_vote slash_absent reward_vote reward_update".split()
-)
+_STAKE_PARAMETERS = frozenset(field.name for field in fields(Parameters) if field.type is Stake)
 
 
 def describe_genesis(genesis: Genesis) -> "JsonObject":
@@ -50,11 +50,12 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
         f"network  {genesis.name}",
         f"chain    {compute_chain_id(genesis).hex()}",
         f"task     {genesis.task.name} {' '.join(f'{key}={value}' for key, value in genesis.task.params)}".rstrip(),
-        f"model    {genesis.model_digest.hex()[:16]}, {parameter_count:,} weights, {format_bytes(genesis.model_bytes)}",
+        f"model    {genesis.model_digest.hex()[:16]}, {parameter_count:,} weights",
         f"members  {len(genesis.founders)}, each with {format_tokens(genesis.founders[0].bonded)} tokens bonded",
     ]
-    for founder in genesis.founders:
-        lines.append(f"  {founder.name:<16} {founder.member.hex()}  {' '.join(founder.addresses)}")
+    lines += [
+        f"  {founder.name:<16} {founder.member.hex()}  {' '.join(founder.addresses)}" for founder in genesis.founders
+    ]
     lines.append("parameters")
     for field in fields(genesis.parameters):
         value = getattr(genesis.parameters, field.name)

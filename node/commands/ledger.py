@@ -95,9 +95,7 @@ def export(
     print_line(f"check it with: pnyx verify {output}")
 
 
-def verify(
-    export_file: Annotated[Path, typer.Argument(help="A ledger export.")], as_json: JsonOption = False
-) -> None:
+def verify(export_file: Annotated[Path, typer.Argument(help="A ledger export.")], as_json: JsonOption = False) -> None:
     """Audit a ledger export from genesis, trusting nobody; names the first wrong thing and its height."""
     from node.durable import raise_for_os_error
     from protocol.audit import AuditFailure, verify_export

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands.common import DEFAULT_HOME, HomeOption, ask_daemon, get_home, print_note
+from node.commands.common import DEFAULT_HOME, HomeOption, get_home, print_note
 
 
 class LogFormat(StrEnum):
@@ -29,5 +29,7 @@ def run(
 
 def stop(home: HomeOption = DEFAULT_HOME) -> None:
     """Stop the node that runs on a home, and wait until it has."""
-    ask_daemon(home, "stop")
+    from node.commands.stopping import stop_daemon
+
+    stop_daemon(get_home(home))
     print_note("stopped")

@@ -71,17 +71,25 @@ def create_genesis(
     cards: Annotated[list[Path], typer.Argument(help="The founders' member cards.")],
     name: Annotated[str, typer.Option("--name", help="The network's name, for people.")] = "pnyx",
     task: Annotated[str, typer.Option("--task", help="A bundled task, or module:Class.")] = "digits",
-    param: Annotated[list[str] | None, typer.Option("--param", help="A task parameter key=value; may be repeated.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A task parameter key=value; may be repeated.")
+    ] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option("--preset", help="Who pays for what.")] = "neutral",
-    aggregation: Annotated[Literal["mean", "median"] | None, typer.Option("--aggregation", help="How updates join.")] = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", min=0, help="The job ends after this round; 0 never.")] = None,
+    aggregation: Annotated[
+        Literal["mean", "median"] | None, typer.Option("--aggregation", help="How updates join.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=0, help="The job ends after this round; 0 never.")
+    ] = None,
     proposers: Annotated[int | None, typer.Option("--proposers", help="Members that train in a round.")] = None,
     voters: Annotated[int | None, typer.Option("--voters", help="Members that judge in a round, at most; odd.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Any other network parameter name=value; may be repeated.")
     ] = None,
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for genesis.json and genesis.model.")] = Path(),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory for genesis.json and genesis.model.")
+    ] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Join cards, a task and parameters into genesis.json with its initial model."""
@@ -118,7 +126,9 @@ def create_genesis(
 
     _print_genesis(trio.run(run), as_json=as_json)
     if not as_json:
-        print_note(f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home")
+        print_note(
+            f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home"
+        )
 
 
 def check_genesis(

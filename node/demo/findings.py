@@ -152,9 +152,7 @@ def _describe_round(played: PlayedRound, scores: Mapping[str, float]) -> JsonObj
         "accept_count": played.accept_count,
         "reject_count": played.reject_count,
         "condemned": list[JsonValue](played.condemned),
-        "losses": [
-            {"member": loss.member, "reason": loss.reason, "amount": loss.amount} for loss in played.losses
-        ],
+        "losses": [{"member": loss.member, "reason": loss.reason, "amount": loss.amount} for loss in played.losses],
         "model": played.model,
         "score": scores.get(played.model),
         "seconds": round(played.seconds, 3),

@@ -1,4 +1,4 @@
-"""What a demo runs: its numbers, its members, and the homes made for them as ``pnyx init`` and ``genesis`` make them."""
+"""What a demo runs: its numbers, its members, and homes made as ``pnyx init`` and ``genesis create`` make them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ TREASURY_TOKENS_PER_NODE: Final = 64
 VOTER_COUNT_MAX: Final = 5
 
 _NAMES: Final = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi"
-    " omega"
-).split()
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
+    *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,9 @@ def check_plan(plan: DemoPlan) -> None:
     if not NODE_COUNT_MIN <= plan.node_count <= NODE_COUNT_MAX:
         raise ConfigError(f"--nodes {plan.node_count}: give {NODE_COUNT_MIN} to {NODE_COUNT_MAX}")
     if not 0 <= plan.malicious_count < plan.node_count:
-        raise ConfigError(f"--malicious {plan.malicious_count}: at least one of {plan.node_count} members must be honest")
+        raise ConfigError(
+            f"--malicious {plan.malicious_count}: at least one of {plan.node_count} members must be honest"
+        )
     if plan.directory.exists() and any(plan.directory.iterdir()):
         raise ConfigError(f"{plan.directory} is not empty: choose another directory with --keep")
 

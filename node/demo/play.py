@@ -68,7 +68,7 @@ class Play:
         self._plan = plan
         self._viewer = viewer
         self._scene = Scene(plan=plan)
-        self._started_s = psutil.Process().create_time()
+        self._started_s: float = psutil.Process().create_time()
         self._peak_rss_bytes = 0
         self._setup_s = 0.0
         self._first_verdict_s = 0.0
@@ -172,9 +172,7 @@ class Play:
             supply=get_int(stakes["supply"]),
             counted_stake=compute_counted_stake(stakes),
             treasury=get_int(stakes["treasury"]),
-            ledgers=tuple(
-                read_ledger(node, status) for node, status in zip(testnet.nodes, statuses, strict=True)
-            ),
+            ledgers=tuple(read_ledger(node, status) for node, status in zip(testnet.nodes, statuses, strict=True)),
             checks=(),
             elapsed_s=0.0,
             setup_s=self._setup_s,

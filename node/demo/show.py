@@ -62,5 +62,3 @@ async def _play_until_signal(plan: DemoPlan, viewer: Viewer) -> Findings | None:
             findings = await Play(plan, viewer).run()
             nursery.cancel_scope.cancel()
     return findings
-
-

@@ -1,7 +1,7 @@
 """How a running demo is shown: drawn live on a terminal, or a line per round otherwise."""
 
 import time
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -47,7 +47,7 @@ class LiveViewer:
         self._live = Live(console=console, refresh_per_second=REFRESH_PER_SECOND, transient=False)
         self._started_s = time.monotonic()
 
-    def __enter__(self) -> "LiveViewer":
+    def __enter__(self) -> Self:
         """Start to draw."""
         self._live.__enter__()
         return self

@@ -5,38 +5,48 @@ they seldom dial across each other. Failed attempts are spaced by a growing, jit
 in either direction, or a new address, starts it over.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from secrets import SystemRandom
 from typing import Final
 
-import structlog
 import trio
 
 from node.errors import ConfigError
+from node.libp2p_transport.complaints import Complaints
 from node.libp2p_transport.faults import LinkFailed
-from node.libp2p_transport.handshake import Doorkeeper
+from node.libp2p_transport.handshake import NotWelcome
 from node.libp2p_transport.network import Network
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
+from node.peer_ids import member_to_peer_id
 from protocol.units import MemberId
 
 _GROWTH: Final = 1.6
+_SILENT_FAILURES: Final = 3
+"""Failed dials in a row that are nobody's business yet: nodes that start together miss each other once or twice."""
 _JITTER: Final = SystemRandom()
-
-_log = structlog.get_logger(__name__)
 
 
 class Supervisor:
     """Dials whoever is missing."""
 
     def __init__(
-        self, settings: TransportSettings, network: Network, doorkeeper: Doorkeeper, scores: PeerScores
+        self,
+        settings: TransportSettings,
+        network: Network,
+        *,
+        me: MemberId,
+        scores: PeerScores,
+        complaints: Complaints,
     ) -> None:
         self._settings = settings
         self._network = network
         self._scores = scores
-        self._me = doorkeeper.member
+        self._me = me
         self._addresses: dict[MemberId, tuple[str, ...]] = {}
+        self._complaints = complaints
+        self._failures: Counter[MemberId] = Counter()
         self._readdressed = {member: trio.Event() for member in settings.members if member != self._me}
         self._update_all(settings.addresses)
 
@@ -90,9 +100,16 @@ class Supervisor:
         for address in self._addresses.get(member, ()):
             try:
                 connection = await self._network.connect(member, address)
+            except NotWelcome:
+                continue
             except (LinkFailed, ConfigError) as error:
-                _log.debug("dial_failed", member=member.hex()[:8], address=address, reason=str(error))
+                self._failures[member] += 1
+                if self._failures[member] > _SILENT_FAILURES:
+                    self._complaints.log(
+                        "dial_failed", about=member_to_peer_id(member), address=address, reason=str(error)
+                    )
             else:
+                self._failures[member] = 0
                 nursery.start_soon(self._network.serve_connection, connection)
                 return True
         return False

@@ -45,7 +45,9 @@ class Libp2pTransport:
         self._network = Network(settings, doorkeeper, scores=self._scores, complaints=complaints)
         self._gossip = Gossip(settings, self._network, complaints, on_gossip=on_gossip)
         self._client = RequestClient(settings, self._network)
-        self._supervisor = Supervisor(settings, self._network, doorkeeper, self._scores)
+        self._supervisor = Supervisor(
+            settings, self._network, me=doorkeeper.member, scores=self._scores, complaints=complaints
+        )
         handlers = RequestServer(settings, services).get_handlers()
         handlers[settings.get_gossip_protocol()] = self._gossip.serve_stream
         self._network.serve(handlers, on_connected=self._gossip.run_connection)

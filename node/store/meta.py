@@ -2,8 +2,8 @@
 
 The vote log (C10): a database gets a random id when it is created, and the id is written into a marker file beside the
 keys before the first vote. A marker without its database tells that votes were forgotten. The state goes NEW -> LIVE
-when the marker is on the disk; it is LOST from the moment that marker and database disagree until this node has voted
-again, because the engine votes again only once that is safe.
+when the marker is on the disk; it is LOST from the moment that marker and database disagree until the engine has
+written into the journal that it may not vote, or from when on.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ class VoteLogState(IntEnum):
     """Just created; the marker may not be written yet, and no vote was cast."""
     LIVE = 1
     LOST = 2
-    """Votes may have been forgotten; ends with the next vote, which the engine casts only once that is safe."""
+    """Votes may have been forgotten, and the journal does not say so yet."""
 
 
 def prepare_database(

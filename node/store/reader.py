@@ -121,12 +121,12 @@ class SqliteReader:
         rows = self._query("SELECT height, position FROM operations WHERE operation_id = ?", (operation_id,))
         if not rows:
             return None
-        height, position = rows[0]
-        outcome = self.get_outcome(Height(_check_int(height)))
+        height, position = Height(_check_int(rows[0][0])), _check_int(rows[0][1])
+        outcome = self.get_outcome(height)
         results = () if outcome is None else outcome.results
-        if not 0 <= _check_int(position) < len(results) or results[position].operation_id != operation_id:
+        if not 0 <= position < len(results) or results[position].operation_id != operation_id:
             raise StoreCorrupt(f"operation {operation_id.hex()[:8]} is not where ledger.db says: {REPAIR_HINT}")
-        return LocatedResult(height=Height(height), result=results[position])
+        return LocatedResult(height=height, result=results[position])
 
     def get_scores(self) -> tuple[ScoreRecord, ...]:
         """Return this node's own scores of models, oldest first."""

@@ -22,6 +22,7 @@ from protocol.journal import (
     OwnVoteRecord,
     Record,
     ScoreRecord,
+    VotingFloorRecord,
 )
 from protocol.operations import decode_operation
 from protocol.units import Digest, Height
@@ -127,7 +128,10 @@ def decode_journal_row(row_id: int, row: JournalRow) -> Record:
 
 
 def compute_mark(record: Record) -> int:
-    """Return the number by which a journal record becomes useless: its view, its operation's sequence, or its round."""
+    """Return the number by which a journal record becomes useless: its view, its operation's sequence, or its round.
+
+    A voting floor never becomes useless.
+    """
     match record:
         case OwnVoteRecord(vote=vote):
             return vote.view
@@ -141,6 +145,8 @@ def compute_mark(record: Record) -> int:
             return decode_operation(operation).content.sequence
         case OwnBallotRecord(round=round_number):
             return round_number
+        case VotingFloorRecord(after_view=after_view):
+            return after_view
         case ScoreRecord():
             raise InvariantViolation("scores are no part of the journal table")
     assert_never(record)

@@ -13,7 +13,7 @@ from node.store.rows import VIEW_KINDS, compute_checksum, encode_block_row, enco
 from protocol.codec import encode
 from protocol.errors import InvariantViolation
 from protocol.interface import Persist, PersistBlock
-from protocol.journal import OwnBallotRecord, OwnOperationRecord, OwnVoteRecord, Record, ScoreRecord
+from protocol.journal import OwnBallotRecord, OwnOperationRecord, OwnVoteRecord, Record, ScoreRecord, VotingFloorRecord
 from protocol.ledger.state import LedgerState
 from protocol.operations import compute_operation_id, decode_operation
 from protocol.units import Digest, Height, MemberId, Round, Sequence, View
@@ -109,8 +109,8 @@ class LedgerWriter:
                 (record.model_digest, encoded, compute_checksum("scores", record.model_digest, encoded)),
             )
             return
-        if isinstance(record, OwnVoteRecord) and self.position.vote_log is VoteLogState.LOST:
-            # The engine votes again only when it can contradict no forgotten vote; from here on it remembers all.
+        if isinstance(record, VotingFloorRecord | OwnVoteRecord) and self.position.vote_log is VoteLogState.LOST:
+            # From here on the engine's own record tells whether it may vote, and all its new votes are remembered.
             self.position.vote_log = VoteLogState.LIVE
             set_vote_log_state(self._connection, VoteLogState.LIVE)
         self._connection.execute(

@@ -19,6 +19,8 @@ HELD_OUT_PERCENT: Final = 35
 
 EXAMPLES_PER_MEMBER_MIN: Final = 8
 
+_DRAWS_MAX: Final = 1_000
+
 _DEAL_STREAM: Final = 0x6465616C
 """Keeps the deal's random numbers apart from those that initialise the model from the same seed."""
 
@@ -39,20 +41,21 @@ def deal(examples: Examples, context: TaskContext) -> Hand:
         context: Member, members, split and seed.
 
     Raises:
-        TaskError: The split is none of ``iid`` and ``dirichlet:ALPHA``, or leaves the member too little to learn from.
+        TaskError: The split is none of ``iid`` and ``dirichlet:ALPHA``, or leaves a member too little to learn from.
     """
     generator = np.random.Generator(np.random.PCG64([context.seed, _DEAL_STREAM]))
     order = generator.permutation(examples.labels.shape[0])
     if context.split == "iid":
-        dealt = order[context.member_index :: context.member_count]
+        hands = [order[index :: context.member_count] for index in range(context.member_count)]
     else:
         concentration = _parse_concentration(context.split)
-        dealt = _deal_by_dirichlet(order, examples.labels, concentration, context, generator)
-    if dealt.shape[0] < EXAMPLES_PER_MEMBER_MIN:
+        hands = _deal_by_dirichlet(order, examples.labels, concentration, context.member_count, generator)
+    if min(hand.shape[0] for hand in hands) < EXAMPLES_PER_MEMBER_MIN:
         raise TaskError(
-            f"member {context.member_index} of {context.member_count} is dealt {dealt.shape[0]} examples, "
-            f"at least {EXAMPLES_PER_MEMBER_MIN} are needed: fewer members, a larger alpha or another seed"
+            f"{order.shape[0]} examples cannot be dealt to {context.member_count} members as {context.split} with at "
+            f"least {EXAMPLES_PER_MEMBER_MIN} each: fewer members, a larger alpha or another seed"
         )
+    dealt = hands[context.member_index]
     held_out_count = dealt.shape[0] * HELD_OUT_PERCENT // 100
     return Hand(training=examples.select(dealt[held_out_count:]), held_out=examples.select(dealt[:held_out_count]))
 
@@ -72,20 +75,29 @@ def _deal_by_dirichlet(
     order: NDArray[np.int64],
     labels: NDArray[np.int64],
     concentration: float,
-    context: TaskContext,
+    member_count: int,
     generator: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Return one member's examples, each class cut by its own draw from a symmetric Dirichlet distribution.
+) -> list[NDArray[np.int64]]:
+    """Return each member's examples, each class cut by its own draw from a symmetric Dirichlet distribution.
 
-    T.-M. H. Hsu, H. Qi, M. Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
-    Classification", arXiv 1909.06335; per class instead of per member, so that every example is dealt exactly once.
+    Draws again while somebody gets too little, as is usual: T.-M. H. Hsu, H. Qi, M. Brown, "Measuring the Effects of
+    Non-Identical Data Distribution for Federated Visual Classification", arXiv 1909.06335, per class instead of per
+    member, so that every example is dealt exactly once (as M. Yurochkin et al., ICML 2019, section 4).
     """
-    parts: list[NDArray[np.int64]] = []
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        shares = generator.dirichlet(np.full(context.member_count, concentration))
-        cuts = np.rint(np.cumsum(shares) * of_class.shape[0]).astype(np.int64)
-        start = 0 if context.member_index == 0 else int(cuts[context.member_index - 1])
-        parts.append(of_class[start : int(cuts[context.member_index])])
-    dealt = np.concatenate(parts)
-    return dealt[generator.permutation(dealt.shape[0])]
+    of_classes = [order[labels[order] == label] for label in np.unique(labels)]
+    hands: list[NDArray[np.int64]] = []
+    for _ in range(_DRAWS_MAX):
+        cuts = [_draw_cuts(of_class.shape[0], concentration, member_count, generator) for of_class in of_classes]
+        parts = [np.split(of_class, cut) for of_class, cut in zip(of_classes, cuts, strict=True)]
+        hands = [np.concatenate(member_parts) for member_parts in zip(*parts, strict=True)]
+        if min(hand.shape[0] for hand in hands) >= EXAMPLES_PER_MEMBER_MIN:
+            break
+    return [hand[generator.permutation(hand.shape[0])] for hand in hands]
+
+
+def _draw_cuts(
+    example_count: int, concentration: float, member_count: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return where one class's examples are cut, int64 [members - 1]."""
+    shares = generator.dirichlet(np.full(member_count, concentration))
+    return np.rint(np.cumsum(shares)[:-1] * example_count).astype(np.int64)

@@ -83,7 +83,7 @@ def _answer(done: Future[Reply], replies: BinaryIO) -> None:
     if error is None:
         reply = done.result()
     else:
-        # A TaskError's message says it all, and goes to whoever asked; of anything else the log keeps where it came from.
+        # A TaskError's message says it all, and goes to whoever asked; of all else the log keeps where it came from.
         if not isinstance(error, TaskError):
             _log.error("a request failed", exc_info=error)
         reply = RequestFailed(kind=type(error).__name__, message=_format_message(error))

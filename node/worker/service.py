@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from node.attacks import AttackKind, poison_weights
+from node.attacks import AttackKind
 from node.tasks.interface import Task, TaskContext, TaskError
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
@@ -30,6 +30,7 @@ from node.worker.messages import (
     UpdatesAggregated,
 )
 from node.worker.models import ModelTensors, check_same_schema, describe_model
+from node.worker.poison import poison_weights
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import AggregationRule
 from protocol.units import SCORE_WHOLE, Ppm

@@ -80,6 +80,8 @@ def compute_scale_exponent(magnitude: float) -> int:
     Returns:
         An exponent from -48 to -8; at -8 the change may still be too large and is clipped by :func:`encode_update`.
     """
+    if magnitude == 0.0:
+        return SCALE_EXPONENT_MIN
     fraction, binary_exponent = np.frexp(np.float64(magnitude))
     exponent = int(binary_exponent) - _FRACTION_BITS
     if np.ldexp(fraction, _FRACTION_BITS) > UPDATE_MAGNITUDE_MAX:

@@ -114,7 +114,7 @@ async def open_nodes(
 async def wait_until(condition: Callable[[], bool], *, seconds: float = DEADLINE_S) -> None:
     """Wait until a condition holds; fail the test when it takes too long."""
     with trio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110 - the conditions are observations from outside, nobody signals them
+        while not condition():
             await trio.sleep(0.005)
 
 

@@ -1,0 +1,76 @@
+"""Follows a running node: one line per event, or one JSON object per line."""
+
+import json
+import sys
+from pathlib import Path
+
+import trio
+
+from node.commands.common import print_line
+from node.control import open_request
+from node.json_values import JsonObject, get_list, get_object
+
+
+def watch_node(home: Path, *, as_json: bool) -> None:
+    """Print what a node observes until it stops or the user has seen enough.
+
+    Raises:
+        DaemonUnreachable: No daemon runs on the home, or it stopped.
+    """
+    try:
+        trio.run(_follow, home, as_json)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+
+
+async def _follow(home: Path, as_json: bool) -> None:
+    names: dict[str, str] = {}
+    async with open_request(home, {"command": "watch"}) as client:
+        while True:
+            event = get_object(await client.read_result())
+            if as_json:
+                print_line(json.dumps(event, separators=(",", ":")))
+            else:
+                line = format_event(event, names)
+                if line:
+                    print_line(line)
+            sys.stdout.flush()
+
+
+def format_event(event: JsonObject, names: dict[str, str]) -> str:
+    """Return an event as a line for people, or nothing if it says nothing to them.
+
+    Args:
+        event: As the daemon described it.
+        names: Member names by full key; the first event, a status, fills it.
+    """
+    match event["event"]:
+        case "Status":
+            for member in map(get_object, get_list(event["members"])):
+                names[str(member["member"])] = str(member["name"])
+            return f"watching {event['name']} of {event['network']}, at height {event['height']}"
+        case "PhaseEntered":
+            roles = f"proposers {_join(event, 'proposers', names)}; voters {_join(event, 'voters', names)}"
+            return f"round {event['round']}  {event['phase']:<6}  {roles if event['phase'] == 'TRAIN' else ''}".rstrip()
+        case "BlockExecuted" if event["settled"] is not None:
+            record = get_object(event["settled"])
+            tally = f"{record['accept_count']}:{record['reject_count']}"
+            return f"round {record['round']}  {record['verdict']}  {tally}  model {str(record['model'])[:8]}"
+        case "BlockExecuted":
+            leader = _name(event["leader"], names)
+            return f"height {event['height']}  {event['operation_count']} operations  leader {leader}"
+        case "ViewFailed":
+            return f"view {event['view']} of {_name(event['leader'], names)} failed ({event['failures']} in a row)"
+        case "OffenceSeen":
+            return f"{_name(event['member'], names)} signed contradicting messages in view {event['view']}"
+        case kind:
+            rest = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
+            return f"{kind}: {rest}"
+
+
+def _join(event: JsonObject, key: str, names: dict[str, str]) -> str:
+    return " ".join(_name(member, names) for member in get_list(event[key])) or "-"
+
+
+def _name(member: object, names: dict[str, str]) -> str:
+    return names.get(str(member), str(member)[:8])

@@ -1,0 +1,78 @@
+"""A task of an institution's own, for tests: tiny, and as odd as its parameter ``mood`` says, in round 1 only."""
+
+import ctypes
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from node.tasks import Task, TrainReport
+
+
+class OddModel(torch.nn.Module):
+    """Trainable and frozen tensors, and a batch norm's float and integer buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(2, 3)
+        self.norm = torch.nn.BatchNorm1d(3)
+        self.frozen = torch.nn.Linear(3, 1)
+        for parameter in self.frozen.parameters():
+            parameter.requires_grad = False
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.fill_(len(name) / 16.0)
+
+
+class OddTask(Task):
+    def build_model(self) -> torch.nn.Module:
+        if self.context.get_parameter("mood", "") == "double":
+            return OddModel().double()
+        return OddModel()
+
+    def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.25)
+        if round == 1:
+            self._be_odd(model)
+        return TrainReport(example_count=7, mean_loss=0.5)
+
+    def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
+        return float(self.context.get_parameter("score", 0.5))
+
+    def _be_odd(self, model: torch.nn.Module) -> None:
+        mood = self.context.get_parameter("mood", "")
+        if mood == "raise":
+            raise ValueError("no data\nfor \udcff you")
+        if mood == "exit":
+            sys.exit("the task wants to leave")
+        if mood == "print":
+            sys.stdout.write("noise" * 1_000)
+            sys.stdout.flush()
+            os.write(1, b"\xff" * 4_096)
+        if mood == "diverge":
+            with torch.no_grad():
+                next(iter(model.parameters())).fill_(float("nan"))
+        if mood == "die":
+            os._exit(3)
+        if mood == "hang":
+            _hang(Path(self.context.get_parameter("sign", "")))
+        if mood == "hold the lock":
+            _hold_the_lock(Path(self.context.get_parameter("sign", "")))
+
+
+def _hang(sign: Path) -> NoReturn:
+    sign.touch()
+    while True:
+        threading.Event().wait(60.0)
+
+
+def _hold_the_lock(sign: Path) -> None:
+    """Compute for minutes without ever letting another thread of this interpreter run."""
+    sign.touch()
+    ctypes.PyDLL(None).sleep(600)

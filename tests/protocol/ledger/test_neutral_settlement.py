@@ -1,0 +1,201 @@
+"""Money in preset ``neutral`` (F14): who is paid, who pays, and what happens when the treasury is short."""
+
+from dataclasses import replace
+
+import pytest
+
+from protocol.errors import InvariantViolation
+from protocol.ledger.money import compute_scaled
+from protocol.ledger.state import get_account
+from protocol.operations import Ballot
+from protocol.outcomes import RoundRecord, StakeReason, Verdict
+from protocol.parameters import Parameters
+from protocol.units import MemberId, Stake
+from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_digest, make_founders
+
+RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000))
+Total = dict[tuple[MemberId, StakeReason], int]
+
+
+def make_builder(parameters: Parameters = RICH) -> LedgerBuilder:
+    builder = LedgerBuilder(make_founders(7), parameters)
+    builder.run_to_sealing()
+    return builder
+
+
+def run(builder: LedgerBuilder, *ballots: Ballot) -> RoundRecord:
+    """Let the voters cast these ballots, in the order of the draw."""
+    choice = dict(zip(builder.round.voters, ballots, strict=True))
+    return builder.run_voting(lambda member: choice[member])
+
+
+def get_moves(record: RoundRecord) -> Total:
+    return {(move.member, move.reason): move.amount for move in record.moves}
+
+
+def expect(members: tuple[MemberId, ...], reason: StakeReason, amount: int) -> Total:
+    return {(member, reason): amount for member in members}
+
+
+def test_on_accept_the_majority_and_the_proposers_are_rewarded() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    record = run(builder, *[make_ballot(round_state)] * 5)
+    assert get_moves(record) == {
+        **expect(round_state.voters, StakeReason.REWARD_VOTE, RICH.reward_vote),
+        **expect(round_state.proposers, StakeReason.REWARD_UPDATE, RICH.reward_update),
+    }
+    for member in round_state.voters:
+        assert get_account(builder.state, member).bonded == STAKE + RICH.reward_vote
+
+
+def test_on_accept_a_condemned_update_is_slashed_and_not_rewarded() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    record = run(builder, *[make_ballot(round_state, flags=(True, False))] * 5)
+    condemned, spared = (entry.member for entry in round_state.updates)
+    assert record.condemned == (True, False)
+    assert get_moves(record) == {
+        **expect(round_state.voters, StakeReason.REWARD_VOTE, RICH.reward_vote),
+        (condemned, StakeReason.SLASH_UPDATE): RICH.slash_update,
+        (spared, StakeReason.REWARD_UPDATE): RICH.reward_update,
+    }
+
+
+def test_on_reject_only_condemned_updates_cost_their_proposers() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    record = run(builder, *[make_ballot(round_state, is_accept=False, flags=(False, True))] * 5)
+    assert record.verdict is Verdict.REJECT
+    assert get_moves(record) == {
+        **expect(round_state.voters, StakeReason.REWARD_VOTE, RICH.reward_vote),
+        (round_state.updates[1].member, StakeReason.SLASH_UPDATE): RICH.slash_update,
+    }
+
+
+def test_the_minority_is_slashed_whatever_the_verdict() -> None:
+    for is_accept in (True, False):
+        builder = make_builder()
+        round_state = builder.round
+        majority, minority = (make_ballot(round_state, is_accept=answer) for answer in (is_accept, not is_accept))
+        record = run(builder, *[majority] * 3, *[minority] * 2)
+        moves = get_moves(record)
+        for member in round_state.voters[:3]:
+            assert moves[member, StakeReason.REWARD_VOTE] == RICH.reward_vote
+        for member in round_state.voters[3:]:
+            assert moves[member, StakeReason.SLASH_VOTE] == RICH.slash_vote
+
+
+def test_a_right_judgement_earns_the_same_whatever_the_verdict() -> None:
+    earned = []
+    for is_accept in (True, False):
+        builder = make_builder()
+        round_state = builder.round
+        record = run(builder, *[make_ballot(round_state, is_accept=is_accept)] * 5)
+        earned.append({(m, r): a for (m, r), a in get_moves(record).items() if r is StakeReason.REWARD_VOTE})
+    assert earned[0] == earned[1]
+    assert len(earned[0]) == 5
+
+
+def test_who_accepted_another_candidate_is_in_the_minority() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    other = make_ballot(round_state, candidate=make_digest("other"))
+    record = run(builder, *[make_ballot(round_state)] * 4, other)
+    assert record.verdict is Verdict.ACCEPT
+    assert get_moves(record)[round_state.voters[4], StakeReason.SLASH_VOTE] == RICH.slash_vote
+
+
+def test_without_a_majority_nobodys_vote_is_paid_or_slashed() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    ballots = [make_ballot(round_state, candidate=make_digest("candidate", index)) for index in (0, 0, 1, 1)]
+    record = run(builder, *ballots, make_ballot(round_state, is_accept=False))
+    assert (record.verdict, record.moves) == (Verdict.REJECT, ())
+
+
+def test_who_was_drawn_and_silent_is_slashed() -> None:
+    builder = LedgerBuilder(make_founders(7), RICH)
+    builder.run_draw()
+    builder.run_training(silent=builder.round.proposers[:1])
+    round_state = builder.round
+    ballots = {member: make_ballot(round_state) for member in round_state.voters}
+    builder.run_sealing(dict(list(ballots.items())[:4]))
+    record = builder.run_revealing(dict(list(ballots.items())[:3])).settled
+    assert record is not None
+    silent = (round_state.proposers[0], *round_state.voters[3:])
+    assert record.silent == silent
+    moves = get_moves(record)
+    for member in silent:
+        assert moves[member, StakeReason.SLASH_ABSENT] == RICH.slash_absent
+
+
+def test_a_void_round_costs_the_silent_and_nobody_else() -> None:
+    builder = make_builder()
+    round_state = builder.round
+    record = builder.run_sealing({round_state.voters[0]: make_ballot(round_state)}).settled
+    assert record is not None
+    assert get_moves(record) == expect(round_state.voters[1:], StakeReason.SLASH_ABSENT, RICH.slash_absent)
+
+
+def test_voters_of_a_round_that_ended_in_training_are_not_silent() -> None:
+    builder = LedgerBuilder(make_founders(7), RICH)
+    builder.run_draw()
+    proposers = builder.round.proposers
+    record = builder.pass_deadline().settled
+    assert record is not None
+    assert (record.silent, set(get_moves(record))) == (proposers, {(m, StakeReason.SLASH_ABSENT) for m in proposers})
+
+
+def test_rewards_are_paid_from_what_the_same_round_slashed() -> None:
+    parameters = replace(Parameters(), reward_vote=Stake(2_000_000))
+    builder = make_builder(parameters)
+    round_state = builder.round
+    record = run(builder, *[make_ballot(round_state)] * 4, make_ballot(round_state, is_accept=False))
+    moves = get_moves(record)
+    due = 4 * 2_000_000 + 2 * parameters.reward_update
+    assert due > parameters.slash_vote
+    assert moves[round_state.voters[0], StakeReason.REWARD_VOTE] == 2_000_000 * parameters.slash_vote // due
+    assert moves[round_state.proposers[0], StakeReason.REWARD_UPDATE] == 1_000_000 * parameters.slash_vote // due
+    assert builder.state.treasury == parameters.slash_vote - sum(
+        amount for (_, reason), amount in moves.items() if reason is not StakeReason.SLASH_VOTE
+    )
+    assert 0 <= builder.state.treasury < 6
+
+
+def test_an_empty_treasury_pays_nothing_and_records_nothing() -> None:
+    builder = make_builder(Parameters())
+    round_state = builder.round
+    assert run(builder, *[make_ballot(round_state)] * 5).moves == ()
+
+
+@pytest.mark.parametrize(("treasury", "paid"), [(100, 10), (60, 10), (59, 9), (30, 5), (0, 0)])
+def test_rewards_are_scaled_down_alike(treasury: int, paid: int) -> None:
+    assert compute_scaled(Stake(10), treasury=Stake(treasury), due=Stake(60)) == paid
+
+
+def test_what_is_not_due_is_not_paid() -> None:
+    with pytest.raises(InvariantViolation):
+        compute_scaled(Stake(11), treasury=Stake(100), due=Stake(10))
+
+
+def test_moves_record_what_really_moved() -> None:
+    """L4: a member that has less than a slash costs loses what it has."""
+    parameters = replace(Parameters(), slash_absent=Stake(10 * STAKE))
+    builder = LedgerBuilder(make_founders(7), parameters)
+    builder.run_draw()
+    proposers = builder.round.proposers
+    record = builder.pass_deadline().settled
+    assert record is not None
+    assert get_moves(record) == expect(proposers, StakeReason.SLASH_ABSENT, STAKE)
+    assert builder.state.treasury == 2 * STAKE
+
+
+def test_several_rounds_of_slashes_never_underflow() -> None:
+    parameters = replace(Parameters(), slash_absent=Stake(40_000_000), bond_min=Stake(1))
+    builder = LedgerBuilder(make_founders(3), parameters)
+    while builder.state.round is not None:
+        builder.run_draw()
+        builder.pass_deadline()
+    assert all(account.bonded >= 0 for account in builder.state.accounts)
+    assert builder.state.treasury + sum(account.bonded for account in builder.state.accounts) == 3 * STAKE
