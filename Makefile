@@ -22,7 +22,7 @@ help: ## Say what can be made.
 	@echo "make setup   install everything into $(VENV), nothing else"
 	@echo "make clean   remove $(VENV) and all caches"
 	@echo
-	@echo "PYTHON=python3.12 chooses the interpreter; the first run installs about 1 GB in two to five minutes."
+	@echo "PYTHON=python3.12 chooses the interpreter; the first run installs 1.4 GB in a few minutes, more where torch comes with CUDA."
 
 setup: $(STAMP) ## Install everything into .venv.
 
@@ -73,7 +73,7 @@ prerequisites:
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory prerequisites
-	@echo "pnyx: installing into $(VENV) (about 1 GB, two to five minutes, once)"
+	@echo "pnyx: installing into $(VENV) (1.4 GB, a few minutes, once; more where torch comes with CUDA)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 # libp2p brings stubs of an old trio (trio-typing), which hide from mypy the types that trio and outcome have of their own.

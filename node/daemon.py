@@ -167,8 +167,8 @@ class Daemon:
             stored = await artifacts.adopt(copy)
             if stored.digest != self._genesis.model_digest:
                 raise ConfigError(
-                    f"{paths.model} is not the initial model of {paths.genesis}: copy both from the same place, or remove"
-                    " the model; it is then fetched from the members"
+                    f"{paths.model} is not the initial model of {paths.genesis}: copy both from the same place, or"
+                    " remove the model; it is then fetched from the members"
                 )
         return artifacts
 

@@ -5,7 +5,7 @@ They take source text rather than paths, so that tests/test_tidy.py can show eac
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -165,7 +165,7 @@ def load_rules() -> dict[str, bool]:
     return {rule["rule"]: NOT_BUILT not in " ".join(rule["text"].split()) for rule in rules}
 
 
-def load_rules_named_in(*folders: str) -> set[str]:
-    """Return every rule number that the modules of some folders name."""
-    texts = [path.read_text(encoding="utf-8") for path in iterate_modules(*folders)]
+def load_rules_named_in(paths: Iterable[Path]) -> set[str]:
+    """Return every rule number that some modules name."""
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     return {name for text in texts for name in RULE_NAME.findall(text)}

@@ -29,6 +29,14 @@ def get_home(home: Path) -> Path:
     return home.expanduser()
 
 
+def quiet_logs() -> None:
+    """Let only warnings through, to stderr: what a command prints is its result and nothing else."""
+    from node.config_keys import LogFormat, LogLevel
+    from node.logs import configure_logs
+
+    configure_logs(LogFormat.CONSOLE, LogLevel.WARNING)
+
+
 def print_json(value: "JsonValue") -> None:
     """Print a document for programs."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from node.commands.common import JsonOption
+from node.commands.common import JsonOption, quiet_logs
 
 
 def demo(
@@ -18,6 +18,9 @@ def demo(
     task: Annotated[str, typer.Option(help="What to train: digits, breast_cancer, or module:Class.")] = "digits",
     param: Annotated[list[str] | None, typer.Option(help="A task parameter key=value; may be repeated.")] = None,
     aggregation: Annotated[Literal["mean", "median"], typer.Option(help="How updates join.")] = "median",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the data's deal and the training.")] = 1,
     keep: Annotated[
         Path | None, typer.Option(help="Keep each node's home under this directory.", file_okay=False)
@@ -30,6 +33,7 @@ def demo(
     from node.demo.show import show_demo
     from protocol.parameters import AggregationRule
 
+    quiet_logs()
     with choose_directory(keep) as directory:
         plan = DemoPlan(
             directory=directory,
@@ -40,6 +44,7 @@ def demo(
             round_count=rounds,
             task=task,
             task_params=tuple(param or ()),
+            settings=tuple(setting or ()),
             aggregation=AggregationRule[aggregation.upper()],
             seed=seed,
         )

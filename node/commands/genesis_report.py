@@ -63,8 +63,8 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
         lines.append(f"  {field.name:<24} {shown}")
     malicious_count, voter_count, probability = _compute_capture(genesis)
     lines.append(
-        f"if {malicious_count} of the {len(genesis.founders)} members ({MALICIOUS_SHARE_PERCENT} %) are malicious, they hold "
-        f"most of a round's {voter_count} votes with probability {probability:.1%}"
+        f"if {malicious_count} of the {len(genesis.founders)} members ({MALICIOUS_SHARE_PERCENT} %) are malicious, "
+        f"they hold most of a round's {voter_count} votes with probability {probability:.1%}"
     )
     return lines
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from node.commands.common import DEFAULT_HOME, HomeOption, JsonOption, get_home, print_json, print_line, print_note
+from node.commands.common import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    get_home,
+    print_json,
+    print_line,
+    print_note,
+    quiet_logs,
+)
 
 if TYPE_CHECKING:
     from node.cards import Card
@@ -102,6 +111,7 @@ def create_genesis(
     from protocol.genesis import TaskSpec
     from protocol.parameters import AggregationRule, Preset
 
+    quiet_logs()
     loaded = [load_card(path) for path in cards]
     parameters = build_parameters(
         preset=Preset[preset.upper()],

@@ -12,14 +12,7 @@ from protocol.audit import AuditFailure, verify_export
 
 def build_checks(findings: Findings, plan: DemoPlan) -> tuple[Check, ...]:
     """Return the checks that the findings themselves answer."""
-    convicted = sorted(
-        {
-            loss.member
-            for played in findings.rounds
-            for loss in played.losses
-            if loss.reason == "SLASH_EQUIVOCATION" and loss.member not in findings.malicious
-        }
-    )
+    convicted = [name for name in findings.jailed if name not in findings.malicious]
     settled_count = len(findings.rounds)
     return (
         Check(

@@ -79,6 +79,8 @@ class Findings:
     genesis_model: str
     stakes: Mapping[str, StakeChange]
     malicious: tuple[str, ...]
+    jailed: tuple[str, ...]
+    """Members convicted of contradicting signatures (L7)."""
     supply: int
     counted_stake: int
     """The sum of all accounts, treasury and burned stake."""

@@ -43,6 +43,10 @@ class DemoPlan:
     task: str
     task_params: tuple[str, ...]
     """``key=value`` words."""
+    settings: tuple[str, ...] = ()
+    """Network parameters that differ from the demo's own, as ``name=value`` words."""
+    search_paths: tuple[Path, ...] = ()
+    """Folders in which an own task's module is found."""
     aggregation: AggregationRule
     seed: int
 
@@ -78,6 +82,7 @@ class DemoPlan:
                 "timeout_view_ms": 1_500,
                 "timeout_view_max_ms": 10_000,
             },
+            settings=self.settings,
         )
 
 
@@ -136,6 +141,7 @@ async def found_homes(plan: DemoPlan) -> tuple[NodeSpec, ...]:
         name="demo",
         task=TaskSpec(name=plan.task, params=tuple(sorted(params.items()))),
         parameters=plan.build_parameters(),
+        search_paths=plan.search_paths,
     )
     shared = plan.directory / "genesis"
     await create_genesis(cards, foundation, directory=shared, entropy=OsEntropy(), clock=WallClock())

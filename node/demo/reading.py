@@ -53,6 +53,11 @@ def read_bonded(stakes: JsonObject) -> dict[str, int]:
     return {get_text(account["name"]): get_int(account["bonded"]) for account in read_accounts(stakes)}
 
 
+def read_jailed(stakes: JsonObject) -> tuple[str, ...]:
+    """Return the names of the members that were convicted."""
+    return tuple(get_text(account["name"]) for account in read_accounts(stakes) if account["is_jailed"] is True)
+
+
 def read_key_names(stakes: JsonObject) -> dict[str, str]:
     """Return each member's name by its full key."""
     return {get_text(account["member"]): get_text(account["name"]) for account in read_accounts(stakes)}

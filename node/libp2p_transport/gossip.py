@@ -159,23 +159,22 @@ class Gossip:
 
     async def run_connection(self, connection: Connection) -> None:
         """Open our stream to a new peer and send it what its outbox gets, until the connection ends."""
-        link = self._get_link(connection)
-        peer = link.peer
         try:
+            link = self._get_link(connection)
             stream = await self._network.open_stream(connection.member, self._settings.get_gossip_protocol())
             await stream.write(encode_frame(self._make_hello()))
-            self.peers[peer] = connection.member
-            self._mesh.add_peer(peer, PROTOCOL_ID_V11)
+            self.peers[link.peer] = connection.member
+            self._mesh.add_peer(link.peer, PROTOCOL_ID_V11)
             link.is_writing = True
             self._changed.unpark_all()
             for topic in tuple(link.topics):
-                await self._mesh.on_peer_subscribed(peer, topic)
+                await self._mesh.on_peer_subscribed(link.peer, topic)
             while True:
                 await stream.write(await link.outbox.take())
         except LinkFailed as error:
             connection.drop(error.reason)
         finally:
-            self._forget(connection, peer)
+            self._forget(connection)
 
     async def serve_stream(self, connection: Connection, stream: MuxedStream) -> None:
         """Read a peer's gossip stream until it ends; then the connection is of no use."""
@@ -194,6 +193,8 @@ class Gossip:
         connection.drop("the peer ended its gossip stream")
 
     def _get_link(self, connection: Connection) -> _Link:
+        if connection.end_reason is not None:
+            raise LinkFailed(connection.end_reason)
         link = self._links.get(connection.member)
         if link is None or link.connection is not connection:
             link = _Link(
@@ -204,15 +205,15 @@ class Gossip:
             self._links[connection.member] = link
         return link
 
-    def _forget(self, connection: Connection, peer: ID) -> None:
+    def _forget(self, connection: Connection) -> None:
         link = self._links.get(connection.member)
         if link is None or link.connection is not connection:
             return
         del self._links[connection.member]
-        self.peers.pop(peer, None)
+        self.peers.pop(link.peer, None)
         for subscribers in self.peer_topics.values():
-            subscribers.discard(peer)
-        self._mesh.remove_peer(peer)
+            subscribers.discard(link.peer)
+        self._mesh.remove_peer(link.peer)
         self._changed.unpark_all()
 
     def _make_hello(self) -> bytes:

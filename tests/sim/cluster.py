@@ -1,152 +1,132 @@
 """Tier A of the simulator: bare engines on one heap, in virtual milliseconds; one seed is one execution.
 
-Nodes exchange bytes, never objects. A node's disk takes each batch of records as a whole before anything leaves, as
-the driver does it; a crash may come before the batch is durable, or after it and before it is sent. Every purpose has
-its own stream of random numbers, so that a change in one does not shift the others.
+Nodes exchange bytes, never objects. A node's disk takes each batch of records as a whole before anything leaves, as the
+driver does it; a crash may come before the batch is durable, or after it and before it is sent. Every purpose has its
+own stream of random numbers, so that a change in one does not shift the others.
 """
 
-import heapq
-import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
 
-from protocol.blocks import Block
 from protocol.crypto import Domain, compute_digest
 from protocol.engine import Engine, EngineConfig
-from protocol.genesis import Genesis
-from protocol.gossip import Admission
+from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.gossip import Admission, Topic
 from protocol.interface import (
     ArmTimer,
-    ArtifactStored,
-    BlockFetched,
-    BlocksFetched,
     Broadcast,
-    CandidateComputed,
     ComputeCandidate,
-    Effect,
     EvaluateModel,
     FetchArtifact,
     FetchBlock,
     FetchBlocks,
-    FinalizedBlock,
     ForgetArtifacts,
     Input,
-    ModelEvaluated,
     Observe,
     Persist,
     PersistBlock,
     TimeAdvanced,
     TrainModel,
-    UpdateTrained,
 )
-from protocol.journal import Record
-from protocol.learning.artifact_format import compute_update_size_bytes, get_trainable_tensors
-from protocol.ledger.state import LedgerState, compute_genesis_state
-from protocol.outcomes import BlockOutcome
-from protocol.restored import Restored
-from protocol.units import Digest, MemberId, Millis, Ppm
+from protocol.ledger.state import compute_genesis_state
+from protocol.units import Millis
+from tests.sim.checkers import Checkers, SignatureBook
+from tests.sim.events import EventLoop
 from tests.sim.keys import NodeKeys
+from tests.sim.network import Faults, Network
+from tests.sim.node import Action, Adversary, Disk, SendTo, SimNode
+from tests.sim.surroundings import Surroundings
 
-BLOCKS_PER_ANSWER = 50
-EVENTS_MAX = 400_000
-"""A run with more events than this is a livelock."""
+RESTART_MS_MIN, RESTART_MS_MAX = 100, 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """What the network and the machines do to the nodes until the heal time."""
+class AdversaryHome:
+    """What an adversary knows of the world."""
 
-    loss: float = 0.0
-    duplication: float = 0.0
-    delay_ms_max: int = 60
-    crashes: int = 0
-    """Crashes spread over the faulty phase; each node restarts after a while."""
-    partitions: int = 0
-    """Times at which the network falls into two halves for a while."""
-    clock_skew_ms_max: int = 0
-
-
-@dataclass(slots=True)
-class Disk:
-    """What survives a crash."""
-
-    state: LedgerState
-    blocks: list[tuple[FinalizedBlock, BlockOutcome]] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    artifacts: set[Digest] = field(default_factory=set)
-    tip: FinalizedBlock | None = None
-
-
-@dataclass(slots=True)
-class SimNode:
-    """One node: an engine while it is up, a disk always."""
-
-    index: int
+    genesis: Genesis
     keys: NodeKeys
-    disk: Disk
-    skew_ms: int
-    engine: Engine | None = None
-    timer_ms: int | None = None
-    incarnation: int = 0
-    is_honest: bool = True
+    index: int
+    node_count: int
+    seed: int
+    started_ms: Millis
+
+
+MakeAdversary: TypeAlias = Callable[[AdversaryHome], Adversary]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One execution: who takes part, what goes wrong, and the seed of all chance."""
+
+    genesis: Genesis
+    keys: tuple[NodeKeys, ...]
+    seed: int
+    faults: Faults = field(default_factory=Faults)
+    heal_ms: int = 0
+    adversaries: Mapping[int, MakeAdversary] = field(default_factory=dict)
+    may_fork: bool = False
 
 
 class Cluster:
-    """All nodes of one simulated network, and the checkers that watch them from outside."""
+    """All nodes of one simulated network."""
 
-    def __init__(
-        self, genesis: Genesis, keys: tuple[NodeKeys, ...], *, seed: int, faults: Faults, heal_ms: int
-    ) -> None:
-        self.genesis = genesis
-        self.faults = faults
-        self.start_ms = int(genesis.created_ms)
-        self.now_ms = self.start_ms
-        self.heal_ms = self.start_ms + heal_ms
-        self._network_random = random.Random(f"network-{seed}")
-        self._work_random = random.Random(f"work-{seed}")
-        self._fault_random = random.Random(f"fault-{seed}")
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._groups: dict[int, int] = {}
-        self.audit = compute_digest(Domain.STATE, str(seed).encode())
-        self.final_blocks: dict[int, tuple[Block, Digest]] = {}
-        self.verdicts: list[str] = []
-        self.events = 0
-        state = compute_genesis_state(genesis)
-        skews = [self._fault_random.randint(0, faults.clock_skew_ms_max) for _ in keys]
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.genesis = setting.genesis
+        self.loop = EventLoop(int(setting.genesis.created_ms))
+        self.network = Network(self.loop, setting.faults, seed=setting.seed, heal_ms=setting.heal_ms)
+        self.random = random.Random(f"fault-{setting.seed}")
+        self.audit = compute_digest(Domain.STATE, compute_chain_id(setting.genesis))
+        self.sent = 0
+        """Messages published so far, counted once each."""
+        self.sent_bytes_max = 0
+        state = compute_genesis_state(setting.genesis)
         self.nodes = [
-            SimNode(index=index, keys=key, disk=Disk(state=state, artifacts={genesis.model_digest}), skew_ms=skew)
-            for index, (key, skew) in enumerate(zip(keys, skews, strict=True))
+            SimNode(
+                index=index,
+                keys=keys,
+                disk=Disk(state=state, artifacts={setting.genesis.model_digest}),
+                skew_ms=self.random.randint(0, setting.faults.clock_skew_ms_max),
+                is_honest=index not in setting.adversaries,
+            )
+            for index, keys in enumerate(setting.keys)
         ]
-        self._by_member: dict[MemberId, SimNode] = {node.keys.key.member: node for node in self.nodes}
+        self.honest = [node for node in self.nodes if node.is_honest]
+        self.checkers = Checkers(
+            chain_id=state.chain_id,
+            book=SignatureBook(build_validator_set(setting.genesis)),
+            honest=frozenset(node.member for node in self.honest),
+            may_fork=setting.may_fork,
+        )
+        self._surroundings = Surroundings(
+            self.loop, self.network, self.nodes, setting.genesis.schema, seed=setting.seed
+        )
+        self._surroundings.handle = self.handle
+        self._doomed: set[int] = set()
         self._schedule_faults()
+
+    # What a run is made of.
 
     def start(self, *indexes: int) -> None:
         """Start nodes, all of them by default."""
         for index in indexes or range(len(self.nodes)):
-            self.at(self._fault_random.randint(0, 50), lambda index=index: self._boot(self.nodes[index]))
-
-    def at(self, delay_ms: int, action: Callable[[], None]) -> None:
-        """Do something later."""
-        heapq.heappush(self._heap, (self.now_ms + delay_ms, next(self._order), action))
-
-    def run_until(self, is_done: Callable[[], bool], *, deadline_ms: int) -> bool:
-        """Run until a condition holds; return whether it did within the virtual deadline."""
-        while self._heap and not is_done():
-            if self._heap[0][0] > self.start_ms + deadline_ms:
-                return False
-            self.now_ms, _, action = heapq.heappop(self._heap)
-            self.events += 1
-            assert self.events < EVENTS_MAX, "livelock: time hardly moves"
-            action()
-        return is_done()
+            self.loop.at(self.random.randint(0, 50), lambda index=index: self.boot(self.nodes[index]))
 
     def is_settled(self, rounds: int) -> bool:
-        """Return whether every node is up, has settled this many rounds, and stands at one height."""
-        states = [node.disk.state for node in self.nodes if node.is_honest]
-        is_up = all(node.engine is not None for node in self.nodes if node.is_honest)
-        return is_up and all(s.rounds_settled >= rounds for s in states) and len({s.height for s in states}) == 1
+        """Return whether every honest node is up, has settled this many rounds, and stands at one height."""
+        states = [node.disk.state for node in self.honest]
+        return (
+            all(node.is_up() for node in self.honest)
+            and all(state.rounds_settled >= rounds for state in states)
+            and len({state.height for state in states}) == 1
+        )
+
+    def run_until_settled(self, rounds: int, *, deadline_ms: int) -> bool:
+        """Run until :meth:`is_settled`, or until the virtual deadline, and return which."""
+        return self.loop.run_until(lambda: self.is_settled(rounds), deadline_ms=deadline_ms)
 
     def crash(self, node: SimNode) -> None:
         """Take a node down; its disk stays."""
@@ -156,20 +136,21 @@ class Cluster:
 
     def boot(self, node: SimNode) -> None:
         """Bring a node up from its disk."""
-        self._boot(node)
-
-    def _boot(self, node: SimNode) -> None:
-        if node.engine is not None:
+        if node.is_up():
             return
-        disk = node.disk
-        restored = Restored(
-            state=disk.state,
-            tip=disk.tip,
-            records=tuple(disk.records),
-            has_vote_log=True,
-            artifacts=frozenset(disk.artifacts),
-        )
         now_ms = self._clock(node)
+        if not node.is_honest:
+            home = AdversaryHome(
+                genesis=self.genesis,
+                keys=node.keys,
+                index=node.index,
+                node_count=len(self.nodes),
+                seed=self.setting.seed,
+                started_ms=now_ms,
+            )
+            node.adversary = self.setting.adversaries[node.index](home)
+            self._perform(node, node.adversary.start(now_ms))
+            return
         config = EngineConfig(
             genesis=self.genesis,
             key=node.keys.key,
@@ -177,231 +158,126 @@ class Cluster:
             salt_secret=node.keys.salt_secret,
             started_ms=now_ms,
         )
-        node.engine = Engine(config, restored)
+        node.engine = Engine(config, node.disk.restore())
         self._perform(node, node.engine.start(now_ms))
 
+    def restart(self, node: SimNode, *, after_ms: int) -> None:
+        """Take a node down now and bring it up later."""
+        self.crash(node)
+        self.loop.at(after_ms, lambda: self.boot(node))
+
+    def handle(self, node: SimNode, event: Input) -> None:
+        """Give a node an input."""
+        core = node.engine or node.adversary
+        if core is not None:
+            self._perform(node, core.handle(event, self._clock(node)))
+
     def _clock(self, node: SimNode) -> Millis:
-        return Millis(self.now_ms + node.skew_ms)
+        return Millis(self.loop.now_ms + node.skew_ms)
 
-    def _handle(self, node: SimNode, event: Input) -> None:
-        if node.engine is None:
-            return
-        self._perform(node, node.engine.handle(event, self._clock(node)))
+    # What engines order.
 
-    def _perform(self, node: SimNode, effects: list[Effect]) -> None:
-        doom = self._draw_doom(node)
-        if doom == "lost":
-            self.crash(node)
-            return
-        for effect in effects:
-            self._persist(node, effect)
-        if doom == "unsent":
-            self.crash(node)
-            return
-        for effect in effects:
-            self._act(node, effect)
+    def _perform(self, node: SimNode, actions: Sequence[Action]) -> None:
+        if node.engine is not None:
+            doom = self._draw_doom(node)
+            if doom == "lost":
+                self.crash(node)
+                return
+            state = node.engine.state
+            blocks = [action for action in actions if isinstance(action, PersistBlock)]
+            self.checkers.on_batch(node, blocks, state)
+            for block in blocks:
+                self._note(node, block.outcome.state_root)
+            node.disk.write(actions, state, node.member)
+            if doom == "unsent":
+                self.crash(node)
+                return
+        for action in actions:
+            self._act(node, action)
 
-    def _persist(self, node: SimNode, effect: Effect) -> None:
-        match effect:
-            case Persist(record=record):
-                node.disk.records.append(record)
-            case PersistBlock(finalized=finalized, outcome=outcome):
-                self._check_final(node, finalized, outcome)
-                node.disk.blocks.append((finalized, outcome))
-                if finalized.certificate is not None:
-                    node.disk.tip = finalized
-                assert node.engine is not None
-                node.disk.state = node.engine.state
-            case _:
-                pass
-
-    def _act(self, node: SimNode, effect: Effect) -> None:
-        match effect:
+    def _act(self, node: SimNode, action: Action) -> None:
+        match action:
             case Persist() | PersistBlock() | ForgetArtifacts():
                 pass
             case Broadcast(topic=topic, message=message):
-                self._note(node, message)
-                for other in self.nodes:
-                    if other is not node:
-                        self._send(node, other, lambda other=other: self._receive(other, topic, message))
+                self._publish(node, topic, message, range(len(self.nodes)))
+            case SendTo(receivers=receivers, topic=topic, message=message):
+                self._publish(node, topic, message, receivers)
             case ArmTimer(at_ms=at_ms):
                 self._arm(node, at_ms - node.skew_ms)
             case FetchBlocks(from_height=from_height):
-                self._fetch_blocks(node, from_height, tries=4)
+                self._surroundings.fetch_blocks(node, from_height)
             case FetchBlock(block_hash=block_hash):
-                self._fetch_body(node, block_hash)
-            case FetchArtifact(digest=digest):
-                self._fetch_artifact(node, digest)
+                self._surroundings.fetch_body(node, block_hash)
+            case FetchArtifact():
+                self._surroundings.fetch_artifact(node, action)
             case TrainModel() | ComputeCandidate() | EvaluateModel():
-                self._work(node, effect)
+                self._surroundings.work(node, action)
             case Observe(observation=observation):
                 self._note(node, repr(observation).encode())
+            case _:
+                assert_never(action)
 
-    def _receive(self, node: SimNode, topic: object, message: bytes) -> None:
+    def _publish(self, node: SimNode, topic: Topic, message: bytes, receivers: Sequence[int]) -> None:
+        self._note(node, message)
+        self.sent += 1
+        self.sent_bytes_max = max(self.sent_bytes_max, len(message))
+        if node.is_honest:
+            self.checkers.on_broadcast(node, topic, message)
+        else:
+            self.checkers.on_adversary(topic, message)
+        for receiver in receivers:
+            if receiver != node.index:
+                other = self.nodes[receiver]
+                self.network.send(
+                    node.index, receiver, lambda other=other: self._receive(node, other, topic, message)
+                )
+
+    def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
+        if node.adversary is not None:
+            self._perform(node, node.adversary.on_gossip(topic, message, self._clock(node)))
         if node.engine is None:
             return
-        admitted = node.engine.judge_gossip(topic, message)  # type: ignore[arg-type]
-        assert admitted.admission is not Admission.REJECT, admitted.reason
+        admitted = node.engine.judge_gossip(topic, message)
+        if sender.is_honest:
+            assert admitted.admission is not Admission.REJECT, f"an honest message is rejected: {admitted.reason}"
         if admitted.event is not None:
-            self._handle(node, admitted.event)
+            self.handle(node, admitted.event)
 
     def _arm(self, node: SimNode, at_ms: int) -> None:
-        at_ms = max(at_ms, self.now_ms + 1)
+        at_ms = max(at_ms, self.loop.now_ms + 1)
         node.timer_ms = at_ms
         incarnation = node.incarnation
 
         def fire() -> None:
             if node.timer_ms == at_ms and node.incarnation == incarnation:
                 node.timer_ms = None
-                self._handle(node, TimeAdvanced())
+                self.handle(node, TimeAdvanced())
 
-        self.at(at_ms - self.now_ms, fire)
+        self.loop.at(at_ms - self.loop.now_ms, fire)
 
-    def _work(self, node: SimNode, effect: TrainModel | ComputeCandidate | EvaluateModel) -> None:
-        incarnation, member = node.incarnation, node.keys.key.member
-        answer: Input
-        match effect:
-            case TrainModel():
-                digest = compute_digest(
-                    Domain.ARTIFACT, b"update", member, effect.base_digest, str(effect.round).encode()
-                )
-                answer = UpdateTrained(
-                    round=effect.round,
-                    base_digest=effect.base_digest,
-                    scale_exponents=tuple(-20 for _ in get_trainable_tensors(self.genesis.schema)),
-                    artifact_digest=digest,
-                    artifact_bytes=compute_update_size_bytes(self.genesis.schema),
-                    example_count=10,
-                )
-            case ComputeCandidate():
-                parts = [update.artifact_digest for update in effect.updates]
-                digest = compute_digest(Domain.ARTIFACT, b"candidate", effect.base_digest, *parts)
-                answer = CandidateComputed(
-                    base_digest=effect.base_digest, update_digests=tuple(parts), candidate_digest=digest
-                )
-            case EvaluateModel():
-                digest = effect.model_digest
-                jitter = int.from_bytes(compute_digest(Domain.STATE, digest, member)[:2], "big") % 10_000
-                answer = ModelEvaluated(model_digest=digest, score=Ppm(600_000 + jitter))
+    def _note(self, node: SimNode, fact: bytes) -> None:
+        now = self.loop.now_ms.to_bytes(8, "big")
+        self.audit = compute_digest(Domain.STATE, self.audit, bytes([node.index]), now, fact)
 
-        def finish() -> None:
-            if node.incarnation == incarnation:
-                node.disk.artifacts.add(digest)
-                self._handle(node, answer)
-
-        self.at(self._work_random.randint(1, 80), finish)
-
-    def _fetch_blocks(self, node: SimNode, from_height: int, *, tries: int) -> None:
-        incarnation = node.incarnation
-
-        def ask() -> None:
-            if node.incarnation != incarnation or node.disk.state.height >= from_height or tries == 0:
-                return
-            other = self._choose_peer(node)
-            if other is not None and self._is_connected(node, other):
-                wanted = [
-                    final for final, _ in other.disk.blocks[from_height - 1 : from_height - 1 + BLOCKS_PER_ANSWER]
-                ]
-                while wanted and wanted[-1].certificate is None:
-                    wanted.pop()
-                if wanted:
-                    self._handle(node, BlocksFetched(blocks=tuple(wanted)))
-            self._fetch_blocks(node, from_height, tries=tries - 1)
-
-        self.at(self._network_random.randint(5, 100), ask)
-
-    def _fetch_body(self, node: SimNode, block_hash: Digest) -> None:
-        incarnation = node.incarnation
-
-        def ask() -> None:
-            for other in self.nodes:
-                if other is node or other.engine is None or not self._is_connected(node, other):
-                    continue
-                block = other.engine.get_unfinalized_block(block_hash)
-                if block is not None and node.incarnation == incarnation:
-                    self._handle(node, BlockFetched(block=block))
-                    return
-
-        self.at(self._network_random.randint(5, 60), ask)
-
-    def _fetch_artifact(self, node: SimNode, digest: Digest) -> None:
-        incarnation = node.incarnation
-
-        def ask() -> None:
-            if node.incarnation != incarnation or node.engine is None or digest in node.disk.artifacts:
-                return
-            for other in self.nodes:
-                if other is not node and digest in other.disk.artifacts and self._is_connected(node, other):
-                    node.disk.artifacts.add(digest)
-                    self._handle(node, ArtifactStored(digest=digest))
-                    return
-            self.at(200, ask)
-
-        self.at(self._network_random.randint(5, 60), ask)
-
-    def _is_faulty_time(self) -> bool:
-        return self.now_ms < self.heal_ms
-
-    def _send(self, sender: SimNode, receiver: SimNode, deliver: Callable[[], None]) -> None:
-        faulty = self._is_faulty_time()
-        copies = 1
-        if faulty and self._network_random.random() < self.faults.loss:
-            copies = 0
-        elif faulty and self._network_random.random() < self.faults.duplication:
-            copies = 2
-        for _ in range(copies):
-            delay = self._network_random.randint(1, self.faults.delay_ms_max if faulty else 30)
-            if self._is_connected(sender, receiver):
-                self.at(delay, deliver)
-
-    def _is_connected(self, one: SimNode, other: SimNode) -> bool:
-        return self._groups.get(one.index, 0) == self._groups.get(other.index, 0)
-
-    def _choose_peer(self, node: SimNode) -> SimNode | None:
-        others = [other for other in self.nodes if other is not node and other.engine is not None]
-        return self._network_random.choice(others) if others else None
+    # What goes wrong.
 
     def _draw_doom(self, node: SimNode) -> str:
         """Return whether this node crashes right here: before its batch is durable, or before it is sent."""
         if node.index not in self._doomed:
             return ""
         self._doomed.discard(node.index)
-        self.at(self._fault_random.randint(100, 3_000), lambda: self._boot(node))
-        return self._fault_random.choice(["lost", "unsent"])
+        self.loop.at(self.random.randint(RESTART_MS_MIN, RESTART_MS_MAX), lambda: self.boot(node))
+        return self.random.choice(["lost", "unsent"])
 
     def _schedule_faults(self) -> None:
-        self._doomed: set[int] = set()
-        span = self.heal_ms - self.start_ms
-        for _ in range(self.faults.crashes):
-            index = self._fault_random.randrange(len(self.nodes))
-            self.at(self._fault_random.randrange(max(1, span)), lambda index=index: self._doomed.add(index))
-        for _ in range(self.faults.partitions):
-            begin = self._fault_random.randrange(max(1, span))
-            side = {index: self._fault_random.randint(0, 1) for index in range(len(self.nodes))}
-            self.at(begin, lambda side=side: self._groups.update(side))
-            self.at(min(begin + self._fault_random.randint(200, 4_000), span), self._groups.clear)
-        self.at(span, self._groups.clear)
-
-    def _note(self, node: SimNode, fact: bytes) -> None:
-        self.audit = compute_digest(Domain.STATE, self.audit, bytes([node.index]), str(self.now_ms).encode(), fact)
-
-    def _check_final(self, node: SimNode, final: FinalizedBlock, outcome: BlockOutcome) -> None:
-        """Agreement, conservation of stake, and nobody framed: checked at every final block of every node."""
-        header = final.block.header
-        assert header.height == len(node.disk.blocks) + 1, "a height was skipped"
-        known = self.final_blocks.setdefault(header.height, (final.block, outcome.state_root))
-        assert known == (final.block, outcome.state_root), f"fork at height {header.height}"
-        assert node.engine is not None
-        if node.engine.state.height == header.height:
-            check_supply(node.engine.state)
-        honest = {other.keys.key.member for other in self.nodes if other.is_honest}
-        for account in node.engine.state.accounts:
-            assert not (account.is_jailed and account.member in honest), "an honest member was jailed"
-
-
-def check_supply(state: LedgerState) -> None:
-    """Check that every micro-token is somewhere, once (L2)."""
-    total = state.treasury + state.burned
-    for account in state.accounts:
-        total += account.bonded + account.free + sum(entry.amount for entry in account.unbonding)
-    assert total == state.supply
+        span, faults = self.setting.heal_ms, self.setting.faults
+        for _ in range(faults.crashes):
+            index = self.random.choice(self.honest).index
+            self.loop.at(self.random.randrange(max(1, span)), lambda index=index: self._doomed.add(index))
+        for _ in range(faults.partitions):
+            begin = self.random.randrange(max(1, span))
+            side = [index for index in range(len(self.nodes)) if self.random.random() < 0.5]
+            self.loop.at(begin, lambda side=side: self.network.split(side))
+            self.loop.at(min(begin + self.random.randint(200, 4_000), span), self.network.heal)
+        self.loop.at(span, self.network.heal)

@@ -1,6 +1,7 @@
-"""One node as a process of its own, for tests that stop or kill it: ``python -m tests.node.libp2p.lone_node 1 3 ADDRESS``.
+"""One node as a process of its own, for tests that stop or kill it.
 
-It publishes a message every 50 ms, numbered from 0, and prints its listen address.
+``python -m tests.node.libp2p.lone_node INDEX COUNT ADDRESS`` connects to member 0 at the address, prints where it listens
+itself, and publishes a message every 50 ms.
 """
 
 import sys

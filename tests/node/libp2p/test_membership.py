@@ -1,16 +1,20 @@
 """Who gets in, and what happens to everybody else (L1)."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.security.noise.transport import PROTOCOL_ID, Transport
+from libp2p.transport.upgrader import TransportUpgrader
 from structlog.testing import capture_logs
 
 from node.libp2p_transport.faults import LinkFailed
@@ -33,7 +37,7 @@ from tests.node.libp2p.members import (
 STRANGER = make_settings(9, count=10)
 
 
-def count_events(logs: list[dict[str, object]], event: str) -> int:
+def count_events(logs: Sequence[Mapping[str, object]], event: str) -> int:
     return [entry["event"] for entry in logs].count(event)
 
 
@@ -106,11 +110,6 @@ async def test_no_security_but_noise_is_agreed_to(protocol: str, is_accepted: bo
 
 @pytest.mark.parametrize(("protocol", "is_accepted"), [("/mplex/6.7.0", False), ("/yamux/1.0.0", True)])
 async def test_no_muxer_but_yamux_is_agreed_to(protocol: str, is_accepted: bool) -> None:
-    from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
-    from libp2p.peer.id import ID
-    from libp2p.security.noise.transport import PROTOCOL_ID, Transport
-    from libp2p.transport.upgrader import TransportUpgrader
-
     async with open_node(make_settings(0, count=2)) as target:
         noise = Transport(
             create_new_key_pair(make_settings(1, count=2).signing_seed), create_noise_key_pair().private_key
@@ -128,11 +127,9 @@ async def test_no_muxer_but_yamux_is_agreed_to(protocol: str, is_accepted: bool)
 async def read_to_end(stream: trio.SocketStream) -> float:
     """Return after how many seconds the other side has closed."""
     started_at = trio.current_time()
-    try:
+    with suppress(trio.BrokenResourceError):
         while await stream.receive_some():
             pass
-    except trio.BrokenResourceError:
-        pass
     return trio.current_time() - started_at
 
 
@@ -152,10 +149,8 @@ async def test_garbage_on_the_port_is_refused_and_logged_once(garbage: bytes) ->
         async with open_nodes(2, handshake_timeout_ms=Millis(400)) as (target, witness):
             for _ in range(3):
                 stream = await trio.open_tcp_stream("127.0.0.1", get_port(target))
-                try:
+                with suppress(trio.BrokenResourceError):
                     await stream.send_all(garbage)
-                except trio.BrokenResourceError:
-                    pass
                 assert await read_to_end(stream) < 2
                 await stream.aclose()
             await assert_gossip_flows(target, witness)

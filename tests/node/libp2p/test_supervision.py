@@ -57,7 +57,8 @@ async def test_members_that_dial_at_the_same_time_keep_one_connection() -> None:
                 await node.transport.publish(Topic.CONSENSUS, node.member)
             await wait_until(lambda: all(len(node.mailbox.messages) == 4 for node in nodes))
     replaced = [entry for entry in logs if "replaced" in str(entry.get("reason"))]
-    assert len(replaced) < 10
+    # Each of the ten pairs gives up at most one connection, which both of its members see.
+    assert len(replaced) <= 20
 
 
 async def test_a_restarted_member_is_found_again_at_its_new_address() -> None:
@@ -69,7 +70,7 @@ async def test_a_restarted_member_is_found_again_at_its_new_address() -> None:
                     await stays.transport.wait_connected(1)
                     await restarted.transport.wait_connected(1)
                 await stays.transport.publish(Topic.CONSENSUS, b"welcome back")
-                await wait_until(lambda: restarted.mailbox.get_bodies() == [b"welcome back"])  # noqa: B023 - awaited here
+                await wait_until(lambda: restarted.mailbox.get_bodies() == [b"welcome back"])
             await wait_until(lambda: not stays.is_connected(make_member(1)))
 
 
@@ -118,8 +119,8 @@ async def test_a_killed_process_is_noticed_and_its_successor_is_heard() -> None:
             with run_lone_node(1, 2, node) as process:
                 await read_address(process.stdout)
                 await node.transport.wait_connected(1)
-                heard = len(node.mailbox.messages)
-                await wait_until(lambda: len(node.mailbox.messages) > heard + 3)  # noqa: B023 - awaited here
+                node.mailbox.messages.clear()
+                await wait_until(lambda: len(node.mailbox.messages) > 3)
             await wait_until(lambda: not node.is_connected(make_member(1)))
 
 

@@ -1,0 +1,159 @@
+"""What must hold in every run, whatever the faults: watched from outside the code under test.
+
+Agreement: one block and one state per height. Conservation: every micro-token is somewhere, once (L2). Nobody framed: no
+honest member is ever jailed (L7). No contradiction: no honest key signs two things that exclude each other, over all its lives
+(C10). Durable first: a vote is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's
+signature and fits its own certificate.
+"""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from protocol.blocks import BlockHeader, check_block_signature, compute_block_hash
+from protocol.codec import decode_union
+from protocol.evidence import is_conflict
+from protocol.gossip import Topic
+from protocol.interface import FinalizedBlock, PersistBlock
+from protocol.journal import OwnVoteRecord
+from protocol.ledger.state import LedgerState
+from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.units import Digest, MemberId, View
+from protocol.validators import ValidatorSet
+from protocol.votes import Certificate, Vote, VoteKind, split_certificate
+from tests.sim.node import Disk, SimNode
+
+
+@dataclass(slots=True)
+class SignatureBook:
+    """Everything that anybody ever signed in consensus, as far as it was sent."""
+
+    validators: ValidatorSet
+    votes: dict[tuple[MemberId, View], list[Vote]] = field(default_factory=dict)
+    proposals: dict[tuple[MemberId, View], list[BlockHeader]] = field(default_factory=dict)
+    liars: set[MemberId] = field(default_factory=set)
+    """Members that signed two things that exclude each other."""
+
+    def add_message(self, message: ConsensusMessage) -> None:
+        """Take down the signatures of a message."""
+        match message:
+            case Votes(votes=votes):
+                for vote in votes:
+                    self.add_vote(vote)
+            case Certificates(certificates=certificates):
+                for certificate in certificates:
+                    self.add_certificate(certificate)
+            case Proposal(block=block, parent_certificate=parent, nullifications=nullifications):
+                self.add_proposal(block.header)
+                for certificate in (parent, *nullifications):
+                    if certificate is not None:
+                        self.add_certificate(certificate)
+
+    def add_certificate(self, certificate: Certificate) -> None:
+        """Take down the votes in a certificate."""
+        for vote in split_certificate(self.validators, certificate):
+            self.add_vote(vote)
+
+    def add_vote(self, vote: Vote) -> None:
+        """Take down a vote."""
+        known = self.votes.setdefault((vote.member, vote.view), [])
+        if vote not in known:
+            if any(is_conflict(vote, other) for other in known):
+                self.liars.add(vote.member)
+            known.append(vote)
+
+    def add_proposal(self, header: BlockHeader) -> None:
+        """Take down a proposal."""
+        known = self.proposals.setdefault((header.leader, header.view), [])
+        if header not in known:
+            if known:
+                self.liars.add(header.leader)
+            known.append(header)
+
+
+@dataclass(slots=True)
+class Checkers:
+    """Watches a run and raises AssertionError at the first thing that must not be."""
+
+    chain_id: Digest
+    book: SignatureBook
+    honest: frozenset[MemberId]
+    may_fork: bool = False
+    """True beyond the bound, where a fork is no failure, but must convict somebody."""
+    final_blocks: dict[int, tuple[BlockHeader, tuple[bytes, ...], Digest]] = field(default_factory=dict)
+    forked_heights: set[int] = field(default_factory=set)
+
+    def on_batch(self, node: SimNode, blocks: list[PersistBlock], state: LedgerState) -> None:
+        """Check what a batch makes final on an honest node, before it is on the disk."""
+        height = len(node.disk.blocks)
+        for entry in blocks:
+            height += 1
+            assert entry.height == entry.finalized.block.header.height == height, f"height {height} was skipped"
+            self._check_agreement(entry)
+            self._check_intact(entry.finalized)
+        if blocks:
+            assert blocks[-1].finalized.certificate is not None, "a batch ends without a finalization"
+            assert state.height == height, "the state is not that of the last final block"
+            check_supply(state)
+            jailed = {account.member for account in state.accounts if account.is_jailed}
+            assert not jailed & self.honest, "an honest member was jailed"
+
+    def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
+        """Check what an honest node says."""
+        if topic is not Topic.CONSENSUS:
+            return
+        decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
+        self.book.add_message(decoded)
+        assert not self.book.liars & self.honest, "an honest member signed two things that exclude each other"
+        if isinstance(decoded, Votes):
+            for vote in decoded.votes:
+                assert is_durable(node.disk, vote), f"{vote.kind.name} of view {vote.view} left before it was durable"
+
+    def on_adversary(self, topic: Topic, message: bytes) -> None:
+        """Take down what an adversary signs; forged signatures are nobody's."""
+        if topic is Topic.CONSENSUS:
+            decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
+            if isinstance(decoded, Votes):
+                for vote in decoded.votes:
+                    if vote.member not in self.honest:
+                        self.book.add_vote(vote)
+            elif isinstance(decoded, Proposal):
+                self.book.add_proposal(decoded.block.header)
+
+    def check_forks_convict(self) -> None:
+        """Check that whoever made a fork possible holds a third of the weight and is proven a liar."""
+        if self.forked_heights:
+            weight = self.book.validators.compute_weight(sorted(self.book.liars))
+            assert weight * 3 >= self.book.validators.total_weight, "a fork that convicts less than a third"
+
+    def _check_agreement(self, entry: PersistBlock) -> None:
+        block = entry.finalized.block
+        fact = (block.header, block.operations, entry.outcome.state_root)
+        known = self.final_blocks.setdefault(entry.height, fact)
+        if known != fact:
+            assert self.may_fork, f"fork at height {entry.height}"
+            self.forked_heights.add(entry.height)
+        if entry.finalized.certificate is not None:
+            self.book.add_certificate(entry.finalized.certificate)
+
+    def _check_intact(self, final: FinalizedBlock) -> None:
+        header, certificate = final.block.header, final.certificate
+        check_block_signature(self.chain_id, header, final.block.signature)
+        if certificate is not None:
+            named = (certificate.kind, certificate.view, certificate.block_hash)
+            assert named == (VoteKind.FINALIZE, header.view, compute_block_hash(self.chain_id, header))
+
+
+def is_durable(disk: Disk, vote: Vote) -> bool:
+    """Return whether a restart would remember a vote, or need not."""
+    return vote.view <= disk.state.view or any(
+        isinstance(record, OwnVoteRecord) and record.vote == vote for record in disk.records
+    )
+
+
+def check_supply(state: LedgerState) -> None:
+    """Check that every micro-token is somewhere, once (L2)."""
+    amounts = [state.treasury, state.burned]
+    for account in state.accounts:
+        amounts += [account.bonded, account.free, *(entry.amount for entry in account.unbonding)]
+    assert min(amounts) >= 0, "a negative amount of stake"
+    assert sum(amounts) == state.supply, "stake was created or lost"

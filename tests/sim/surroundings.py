@@ -1,0 +1,182 @@
+"""What a node reaches outside its engine: a worker that makes up its answers, and other nodes' disks.
+
+The worker is a fake with the real one's manners: it takes time, it works only with artifacts that are on its own disk and fetches
+those that are not, and equal inputs give equal results on every node. Scores lie so close together that everybody accepts.
+"""
+
+import random
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+from protocol.crypto import Domain, compute_digest
+from protocol.interface import (
+    ArtifactStored,
+    BlockFetched,
+    BlocksFetched,
+    CandidateComputed,
+    ComputeCandidate,
+    EvaluateModel,
+    FetchArtifact,
+    FinalizedBlock,
+    Input,
+    ModelEvaluated,
+    TrainModel,
+    UpdateTrained,
+)
+from protocol.learning.artifact_format import ModelSchema, compute_update_size_bytes, get_trainable_tensors
+from protocol.units import Digest, Height, Ppm
+from tests.sim.events import EventLoop
+from tests.sim.network import Network
+from tests.sim.node import SimNode
+
+BLOCKS_PER_ANSWER = 50
+FETCH_TRIES = 8
+ARTIFACT_TRIES = 150
+WORK_MS_MAX = 80
+
+Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
+
+
+class Surroundings:
+    """Answers the orders of all nodes, with what the others have and with made-up learning."""
+
+    def __init__(
+        self, loop: EventLoop, network: Network, nodes: list[SimNode], schema: ModelSchema, *, seed: int
+    ) -> None:
+        self._loop = loop
+        self._network = network
+        self._nodes = nodes
+        self._schema = schema
+        self._random = random.Random(f"work-{seed}")
+        self.handle: Callable[[SimNode, Input], None] = lambda _node, _event: None
+        """How an answer reaches a node."""
+
+    # What other nodes have.
+
+    def fetch_blocks(self, node: SimNode, from_height: Height, *, tries: int = FETCH_TRIES) -> None:
+        """Ask one connected node after the other for final blocks, until the ledger grows no more."""
+        incarnation = node.incarnation
+
+        def ask() -> None:
+            if node.incarnation != incarnation or tries == 0:
+                return
+            height = len(node.disk.blocks)
+            blocks = self._ask_for_blocks(node, Height(height + 1))
+            if blocks:
+                self.handle(node, BlocksFetched(blocks=blocks))
+            has_grown = node.incarnation == incarnation and len(node.disk.blocks) > height
+            if has_grown:
+                self.fetch_blocks(node, Height(len(node.disk.blocks) + 1))
+            elif height < from_height:
+                self.fetch_blocks(node, from_height, tries=tries - 1)
+
+        delay = self._network.random.randint(5, 100) << (FETCH_TRIES - tries)
+        self._loop.at(delay, ask)
+
+    def fetch_body(self, node: SimNode, block_hash: Digest) -> None:
+        """Get an unfinalized block from the first connected node that has it."""
+        incarnation = node.incarnation
+
+        def ask() -> None:
+            for other in self._iterate_peers(node):
+                holder = other.engine or other.adversary
+                block = None if holder is None else holder.get_unfinalized_block(block_hash)
+                if block is not None and node.incarnation == incarnation:
+                    self.handle(node, BlockFetched(block=block))
+
+        self._loop.at(self._network.random.randint(5, 60), ask)
+
+    def fetch_artifact(self, node: SimNode, order: FetchArtifact) -> None:
+        """Get an artifact from a connected node that has it, and tell the engine."""
+        self._when_held(node, (order.digest,), lambda: self.handle(node, ArtifactStored(digest=order.digest)))
+
+    def _ask_for_blocks(self, node: SimNode, from_height: Height) -> tuple[FinalizedBlock, ...]:
+        peers = self._iterate_peers(node)
+        if not peers:
+            return ()
+        other = self._network.random.choice(peers)
+        if other.adversary is not None:
+            return other.adversary.serve_blocks(from_height)
+        wanted = other.disk.blocks[from_height - 1 : from_height - 1 + BLOCKS_PER_ANSWER]
+        while wanted and wanted[-1].certificate is None:
+            wanted.pop()
+        return tuple(wanted)
+
+    def _iterate_peers(self, node: SimNode) -> list[SimNode]:
+        return [
+            other
+            for other in self._nodes
+            if other is not node and other.is_up() and self._network.is_connected(node.index, other.index)
+        ]
+
+    def _when_held(
+        self, node: SimNode, digests: tuple[Digest, ...], action: Callable[[], None], *, tries: int = ARTIFACT_TRIES
+    ) -> None:
+        incarnation = node.incarnation
+
+        def look() -> None:
+            if node.incarnation != incarnation or tries == 0:
+                return
+            for other in self._iterate_peers(node):
+                node.disk.artifacts.update(set(digests) & other.disk.artifacts)
+            if node.disk.artifacts.issuperset(digests):
+                action()
+            else:
+                self._when_held(node, digests, action, tries=tries - 1)
+
+        self._loop.at(self._network.random.randint(5, 60) if tries == ARTIFACT_TRIES else 200, look)
+
+    # What the worker does.
+
+    def work(self, node: SimNode, order: Work) -> None:
+        """Do what an order says, once everything it takes is on the disk."""
+        needed: tuple[Digest, ...]
+        match order:
+            case TrainModel(base_digest=base_digest):
+                needed = (base_digest,)
+            case ComputeCandidate(base_digest=base_digest, updates=updates):
+                needed = (base_digest, *[update.artifact_digest for update in updates])
+            case EvaluateModel(model_digest=model_digest):
+                needed = (model_digest,)
+            case _:
+                assert_never(order)
+        if node.disk.artifacts.issuperset(needed):
+            self._finish_later(node, order)
+        else:
+            self._when_held(node, needed, lambda: self._finish_later(node, order))
+
+    def _finish_later(self, node: SimNode, order: Work) -> None:
+        incarnation = node.incarnation
+        digest, answer = self._compute(node, order)
+
+        def finish() -> None:
+            if node.incarnation == incarnation:
+                node.disk.artifacts.add(digest)
+                self.handle(node, answer)
+
+        self._loop.at(self._random.randint(1, WORK_MS_MAX), finish)
+
+    def _compute(self, node: SimNode, order: Work) -> tuple[Digest, Input]:
+        match order:
+            case TrainModel(round=round_number, base_digest=base_digest):
+                where = round_number.to_bytes(8, "big")
+                digest = compute_digest(Domain.ARTIFACT, b"update", node.member, base_digest, where)
+                return digest, UpdateTrained(
+                    round=round_number,
+                    base_digest=base_digest,
+                    scale_exponents=tuple(-20 for _ in get_trainable_tensors(self._schema)),
+                    artifact_digest=digest,
+                    artifact_bytes=compute_update_size_bytes(self._schema),
+                    example_count=10,
+                )
+            case ComputeCandidate(base_digest=base_digest, updates=updates):
+                parts = tuple(update.artifact_digest for update in updates)
+                digest = compute_digest(Domain.ARTIFACT, b"candidate", base_digest, *parts)
+                return digest, CandidateComputed(
+                    base_digest=base_digest, update_digests=parts, candidate_digest=digest
+                )
+            case EvaluateModel(model_digest=digest):
+                jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 10_000
+                return digest, ModelEvaluated(model_digest=digest, score=Ppm(600_000 + jitter))
+            case _:
+                assert_never(order)
