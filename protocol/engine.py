@@ -225,6 +225,8 @@ class Engine:
 
     def _settle(self, now_ms: Millis) -> list[Effect]:
         """Let every part act until nothing more follows, and return all effects in order."""
+        # What became final is executed before consensus acts again, or a leader would order operations twice.
+        self._drain_consensus(now_ms)
         self._wants_step = True
         while self._wants_step:
             self._wants_step = False

@@ -7,7 +7,7 @@ none for pages at rest. What the rows mean is decided in :mod:`node.store.rows`.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -46,14 +46,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
         ConfigError: The database is of another version or of another program.
         DiskFull: There is no space for the log beside it.
     """
-    with translated_errors(path):
+    with translated_errors(path), ExitStack() as opened:
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
-            _check_version(connection, path)
-            _configure(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+        opened.callback(connection.close)
+        _check_version(connection, path)
+        _configure(connection, path)
+        opened.pop_all()
         return connection
 
 
@@ -66,7 +64,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise ConfigError(f"there is no ledger at {path}: start the node once with `pnyx run`, or name another home")
-    with translated_errors(path):
+    with translated_errors(path), ExitStack() as opened:
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro",
             uri=True,
@@ -74,13 +72,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
         )
-        try:
-            if _check_version(connection, path) == 0:
-                raise ConfigError(f"the ledger at {path} is empty: start the node once with `pnyx run`")
-            connection.execute("PRAGMA query_only = ON")
-        except BaseException:
-            connection.close()
-            raise
+        opened.callback(connection.close)
+        if _check_version(connection, path) == 0:
+            raise ConfigError(f"the ledger at {path} is empty: start the node once with `pnyx run`")
+        connection.execute("PRAGMA query_only = ON")
+        opened.pop_all()
         return connection
 
 
@@ -104,11 +100,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
-        # SQLite rolls back by itself after some errors, such as a full disk.
+    finally:
+        # Still open only after an error; and some, such as a full disk, make SQLite roll back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
 
 
 @contextmanager

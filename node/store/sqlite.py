@@ -6,6 +6,7 @@ disk or it is not, and the caller always learns which. After a failed write the 
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,8 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._is_fenced = False
         self._connection = open_writer(path)
-        try:
+        with ExitStack() as opened:
+            opened.callback(self._connection.close)
             self._vote_log = prepare_database(
                 self._connection,
                 path,
@@ -64,9 +66,7 @@ class SqliteStore:
                 new_vote_log_id=entropy.get_bytes(VOTE_LOG_ID_BYTES),
             )
             self._reader = SqliteReader(path, self._chain_id)
-        except BaseException:
-            self._connection.close()
-            raise
+            opened.pop_all()
         self._writer: LedgerWriter | None = None
 
     def load(self) -> StoreContents:

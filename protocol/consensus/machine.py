@@ -199,7 +199,8 @@ class Consensus:
     def _try_propose(self, now_ms: Millis) -> None:
         """C1."""
         self._propose_ms = None
-        if self._config.validators.compute_leader(self.view) != self._config.key.member:
+        if self.delivered or self._config.validators.compute_leader(self.view) != self._config.key.member:
+            # What was delivered is executed first, or its operations would be ordered again.
             return
         if self.view in self._proposals or self._own.has_cast(self.view, *VoteKind):
             return

@@ -328,7 +328,8 @@ async def test_an_operation_is_found_with_its_result(machine: Machine) -> None:
     await store.append([machine.persist(built) for built in builder.blocks])
     found_good = store.get_operation_result(compute_operation_id(good))
     found_bad = store.get_operation_result(compute_operation_id(bad))
-    assert found_good is not None and found_bad is not None
+    assert found_good is not None
+    assert found_bad is not None
     assert (found_good.height, found_good.result.error) == (2, "")
     assert found_bad.height == 2
     assert found_bad.result.error

@@ -21,9 +21,9 @@ POLL_S = 0.1
 ENDLESS = 1_000_000
 
 SHORT_DEADLINES = (
-    "train_deadline_ms=4000",
-    "seal_deadline_ms=4000",
-    "reveal_deadline_ms=3000",
+    "train_deadline_ms=2500",
+    "seal_deadline_ms=2500",
+    "reveal_deadline_ms=1500",
     "timeout_view_ms=800",
     "timeout_view_max_ms=3000",
 )

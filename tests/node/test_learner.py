@@ -51,8 +51,9 @@ async def wait_until_sign(folder: Path) -> None:
         await trio.sleep(0.01)
 
 
-async def wait_until_gone(pid: int) -> None:
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+async def wait_until_ended(pid: int) -> None:
+    """Wait until a child has ended with all its threads, without reaping it."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         await trio.sleep(0.01)
 
 
@@ -85,7 +86,7 @@ async def test_task_that_prints_does_not_corrupt_the_replies(tmp_path: Path) -> 
 
 async def test_task_that_raises_fails_its_request_only(tmp_path: Path) -> None:
     async with open_odd_learner(tmp_path, "raise") as learner:
-        with pytest.raises(WorkerFailed, match="TrainModel: ValueError: no data for . you"):
+        with pytest.raises(WorkerFailed, match=r"TrainModel: ValueError: no data for . you"):
             await train(learner, tmp_path, round_number=1)
         await train(learner, tmp_path, round_number=2)
         assert learner.get_start_count() == 1
@@ -120,7 +121,7 @@ async def test_worker_killed_while_idle_costs_no_request(tmp_path: Path) -> None
         pid = learner.get_worker_pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await wait_until_gone(pid)
+        await wait_until_ended(pid)
         await train(learner, tmp_path, round_number=1)
         assert learner.get_start_count() == 2
 
@@ -182,7 +183,7 @@ async def test_task_that_cannot_be_loaded_is_named_and_tried_again_later() -> No
 
 async def test_missing_artifact_is_an_error_that_names_it(tmp_path: Path) -> None:
     async with open_odd_learner(tmp_path, "") as learner:
-        with pytest.raises(WorkerFailed, match="FileNotFoundError.*nowhere"):
+        with pytest.raises(WorkerFailed, match=r"FileNotFoundError.*nowhere"):
             await learner.evaluate(model=tmp_path / "nowhere")
 
 

@@ -33,6 +33,7 @@ from protocol.learning.artifact_format import (
     compute_model_header,
 )
 from protocol.parameters import AggregationRule
+from protocol.units import Ppm
 
 LOAD = LoadTask(
     task="tests.node.odd_task:OddTask",
@@ -233,7 +234,7 @@ def test_what_is_written_is_read_back(bench: Bench) -> None:
 @pytest.mark.parametrize(("score", "ppm"), [("0", 0), ("0.25", 250_000), ("1", 1_000_000)])
 def test_score_becomes_parts_per_million(tmp_path: Path, score: str, ppm: int) -> None:
     bench = Bench(tmp_path, replace(LOAD, parameters=(("score", score),)))
-    assert bench.service.handle(EvaluateModel(model=str(bench.base))) == ModelEvaluated(score=ppm)
+    assert bench.service.handle(EvaluateModel(model=str(bench.base))) == ModelEvaluated(score=Ppm(ppm))
 
 
 @pytest.mark.parametrize("score", ["-0.1", "1.1", "nan", "inf"])

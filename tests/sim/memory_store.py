@@ -1,7 +1,7 @@
 """The Store port on a heap: what a simulated node's disk holds, as bytes, with the faults that a disk can have.
 
-The disk outlives the store, as a disk outlives a process. Written from the port's contract and not from the SQLite store, so
-that the contract suite compares two readings of it.
+The disk outlives the store, as a disk outlives a process. Written from the port's contract and not from the SQLite
+store, so that the contract suite compares two readings of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -174,7 +174,8 @@ class MemoryStore:
         """See the port."""
         for height in range(max(from_height, 1), len(self._image.blocks) + 1):
             finalized, outcome = self.get_block(Height(height)), self.get_outcome(Height(height))
-            assert finalized is not None and outcome is not None
+            assert finalized is not None
+            assert outcome is not None
             yield finalized, outcome
 
     def get_rounds(self, from_round: Round, *, limit: int) -> tuple[RoundRecord, ...]:

@@ -1,4 +1,4 @@
-"""The Transport port on a heap: nodes in one event loop that exchange bytes over links that tests can slow, cut and forge.
+"""The Transport port on a heap: nodes in one event loop that exchange bytes over links that tests can slow and cut.
 
 The beginnings of tier B's network. Time is trio's, so a mock clock makes it virtual; nothing here draws at random.
 """
@@ -85,7 +85,8 @@ class MemoryTransport:
 
     async def publish(self, topic: Topic, message: bytes) -> None:
         """See the port."""
-        assert type(message) is bytes and len(message) <= GOSSIP_BYTES_MAX
+        assert type(message) is bytes
+        assert len(message) <= GOSSIP_BYTES_MAX
         await trio.lowlevel.checkpoint()
         for target in self.network.members:
             if target != self.member and self.network.is_connected(self.member, target):

@@ -73,9 +73,9 @@ def test_training_ends_at_the_deadline_with_enough_updates(builder: LedgerBuilde
     manifest = make_manifest(builder.round, artifact=make_digest("update"))
     builder.add_payloads((builder.round.proposers[1], manifest))
     builder.add_block(time_ms=Millis(builder.round.deadline_ms - 1))
-    assert builder.round.phase is Phase.TRAIN
+    assert get_phase(builder.state) is Phase.TRAIN
     builder.pass_deadline()
-    assert builder.round.phase is Phase.SEAL
+    assert get_phase(builder.state) is Phase.SEAL
     round_state = builder.round
     record = builder.run_voting(lambda _: make_ballot(round_state))
     assert (record.verdict, record.silent) == (Verdict.ACCEPT, silent)

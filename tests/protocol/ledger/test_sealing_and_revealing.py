@@ -27,7 +27,7 @@ def make_seal(builder: LedgerBuilder, member: MemberId, ballot: Ballot) -> SealB
 
 
 def seal_all(builder: LedgerBuilder, ballot: Ballot) -> None:
-    builder.run_sealing({member: ballot for member in builder.round.voters})
+    builder.run_sealing(dict.fromkeys(builder.round.voters, ballot))
     assert builder.round.phase is Phase.REVEAL
 
 
@@ -70,7 +70,7 @@ def test_no_ballot_is_revealed_while_others_seal(builder: LedgerBuilder) -> None
 def test_no_ballot_is_sealed_once_others_reveal(builder: LedgerBuilder) -> None:
     ballot = make_ballot(builder.round)
     silent, *others = builder.round.voters
-    builder.run_sealing({member: ballot for member in others})
+    builder.run_sealing(dict.fromkeys(others, ballot))
     assert execute(builder, silent, make_seal(builder, silent, ballot)) == "round 1 is in phase REVEAL, not SEAL"
 
 
@@ -106,7 +106,7 @@ def test_who_copied_a_seal_has_nothing_to_reveal(builder: LedgerBuilder) -> None
 def test_who_did_not_seal_cannot_reveal(builder: LedgerBuilder) -> None:
     ballot = make_ballot(builder.round)
     silent, *others = builder.round.voters
-    builder.run_sealing({member: ballot for member in others})
+    builder.run_sealing(dict.fromkeys(others, ballot))
     reveal = make_reveal(builder.round, silent, ballot)
     assert execute(builder, silent, reveal) == "no ballot for round 1 was sealed"
 

@@ -1,0 +1,119 @@
+"""What operators get wrong: each is answered with one line that says what to do, and loses nothing."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.errors import AddressUnavailable, ConfigError, HomeLocked
+from node.json_values import get_list
+from node.testnet import NodeProcess, NodeSpec, open_testnet
+from tests.e2e.networks import found_network, read_rounds, wait_rounds
+
+FAULTY_TASK = '''
+from node.tasks.digits import DigitsTask
+
+
+class FaultyDigits(DigitsTask):
+    """Raises in training for one member of the network."""
+
+    def train(self, model, *, round, device):
+        if self.context.member_index == 0:
+            raise RuntimeError("the scanner is broken")
+        return super().train(model, round=round, device=device)
+'''
+
+
+async def _run_to_end(node: NodeProcess) -> tuple[int, str]:
+    """Start a daemon that must end by itself; return its exit code and its last line."""
+    node.start()
+    with trio.fail_after(30.0):
+        code = await node.wait_ended()
+    return code, node.read_log_tail().strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(tmp_path: Path) -> None:
+    specs = await found_network(tmp_path, count=2)
+    async with open_testnet(specs) as testnet:
+        first = testnet.nodes[0]
+        first.start()
+        await first.wait_ready()
+        code, line = await _run_to_end(NodeProcess(specs[0]))
+        assert code == HomeLocked.exit_code
+        assert f"process {first.pid} already runs on {specs[0].home}" in line
+        assert (await first.ask("status"))["name"] == first.name
+
+
+@pytest.mark.slow
+async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    specs = await found_network(tmp_path, count=2)
+    port = _read_port(specs[0])
+    with socket.create_server(("127.0.0.1", port)):
+        code, line = await _run_to_end(NodeProcess(specs[0]))
+    assert code == AddressUnavailable.exit_code
+    assert str(port) in line
+
+
+@pytest.mark.slow
+async def test_a_genesis_document_of_other_founders_is_refused(tmp_path: Path) -> None:
+    mine = await found_network(tmp_path / "mine", count=2)
+    others = await found_network(tmp_path / "others", count=2)
+    shutil.copy(others[0].home / "genesis.json", mine[0].home / "genesis.json")
+    code, line = await _run_to_end(NodeProcess(mine[0]))
+    assert code == ConfigError.exit_code
+    assert "is no founder in" in line
+
+
+@pytest.mark.slow
+async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
+    specs = await found_network(tmp_path, count=2)
+    config = specs[0].home / "config.toml"
+    config.write_text(config.read_text().replace("worker_threads", "worker_thread"))
+    code, line = await _run_to_end(NodeProcess(specs[0]))
+    assert code == ConfigError.exit_code
+    assert "unknown key 'worker_thread' (did you mean 'worker_threads'?)" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_daemon_lives(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "faulty_task.py").write_text(FAULTY_TASK)
+    specs = await found_network(
+        tmp_path / "homes", count=3, task="faulty_task:FaultyDigits", search_paths=(folder,)
+    )
+    for spec in specs:
+        shutil.copy(folder / "faulty_task.py", spec.home)
+    async with open_testnet(specs) as testnet:
+        testnet.start_all()
+        for node in testnet.nodes:
+            await node.wait_ready()
+        faulty = min(testnet.nodes, key=lambda node: str(_read_member(node.home)))
+        member = str((await faulty.ask("status"))["member"])
+        drawn = 0
+        while not drawn:
+            settled = await read_rounds(faulty)
+            drawn = sum(member in get_list(record["proposers"]) for record in settled)
+            await wait_rounds(faulty, len(settled) + 1)
+
+        for record in await read_rounds(faulty):
+            if member in get_list(record["proposers"]):
+                assert member in get_list(record["silent"])
+        assert "the scanner is broken" in (faulty.home / "node.log").read_text()
+        assert faulty.pid is not None
+
+
+def _read_member(home: Path) -> str:
+    from node.home import load_home
+
+    return load_home(home, environment={}).keys.signing.member.hex()
+
+
+def _read_port(spec: NodeSpec) -> int:
+    from node.home import load_home
+
+    return int(load_home(spec.home, environment={}).config.listen[0].rsplit("/", 1)[1])
