@@ -217,11 +217,22 @@ class Workbench:
         """Return an artifact's path, fetching it first if it is missing.
 
         Raises:
-            StoreCorrupt: The artifact on disk turned out to be damaged; it is gone now, and the next call fetches it.
+            StoreCorrupt: The disk damages what is written to it.
             InvalidMessage: The artifact of this name is no update or model of this chain.
         """
-        check = partial(check_update_header if is_update else check_model_header, self._tools.schema)
-        return await self._tools.fetcher.fetch(digest, bytes_expected=size_bytes, source=source, check=check)
+        fetch = partial(
+            self._tools.fetcher.fetch,
+            digest,
+            bytes_expected=size_bytes,
+            source=source,
+            check=partial(check_update_header if is_update else check_model_header, self._tools.schema),
+        )
+        try:
+            return await fetch()
+        except StoreCorrupt as error:
+            # Whatever was damaged is gone from the store now, so this time it comes from the members.
+            _log.error("artifact_damaged", digest=digest, reason=str(error))
+            return await fetch()
 
     @contextmanager
     def _temporary_path(self) -> Iterator[Path]:

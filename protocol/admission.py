@@ -6,7 +6,7 @@ knows many of them already; the proposal itself is signed, so whoever forwards i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from protocol.blocks import check_block_signature
@@ -88,9 +88,9 @@ class GossipAdmission:
             case Proposal():
                 self._check_proposal(decoded)
             case Votes():
-                self._check_votes(decoded)
+                decoded = self._check_votes(decoded)
             case Certificates():
-                self._check_certificates(decoded)
+                decoded = self._check_certificates(decoded)
         return ConsensusReceived(message=decoded)
 
     def _check_proposal(self, proposal: Proposal) -> None:
@@ -101,7 +101,8 @@ class GossipAdmission:
             raise InvalidMessage(f"member {header.leader.hex()[:8]} does not lead view {header.view}")
         check_block_signature(self._chain_id, header, proposal.block.signature)
 
-    def _check_votes(self, message: Votes) -> None:
+    def _check_votes(self, message: Votes) -> Votes:
+        """Return the message with those votes alone that were verified: nothing else may reach the tally."""
         if not 0 < len(message.votes) <= VOTES_PER_MESSAGE_MAX:
             raise InvalidMessage(f"{len(message.votes)} votes in one message")
         if len({vote.member for vote in message.votes}) != 1:
@@ -111,12 +112,15 @@ class GossipAdmission:
         if not new and message.attempt == 0:
             raise StaleMessage("votes that add nothing")
         # A deliberate re-send asks for help, so it is worth one signature even if its votes are known.
-        for vote in new or message.votes[-1:]:
+        checked = tuple(new) or message.votes[-1:]
+        for vote in checked:
             if vote.epoch != self._validators.epoch:
                 raise InvalidMessage(f"a vote of epoch {vote.epoch}")
             check_vote(self._chain_id, vote)
+        return replace(message, votes=checked)
 
-    def _check_certificates(self, message: Certificates) -> None:
+    def _check_certificates(self, message: Certificates) -> Certificates:
+        """Return the message with those certificates alone that were verified."""
         if not 0 < len(message.certificates) <= CERTIFICATES_PER_MESSAGE_MAX:
             raise InvalidMessage(f"{len(message.certificates)} certificates in one message")
         finalized_view = self._progress.get_finalized_view()
@@ -129,3 +133,4 @@ class GossipAdmission:
             raise StaleMessage("certificates that add nothing")
         for certificate in new:
             check_certificate(self._chain_id, self._validators, certificate)
+        return replace(message, certificates=tuple(new))

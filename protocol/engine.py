@@ -219,13 +219,13 @@ class Engine:
     def _on_body(self, block: Block) -> None:
         try:
             self.check_operations(block)
+            self.consensus.on_block_body(block)
         except ProtocolError:
+            # Nobody vouches for it; the shell asks another member.
             return
-        self.consensus.on_block_body(block)
 
     def _settle(self, now_ms: Millis) -> list[Effect]:
-        """Let every part act until nothing more follows, and return all effects in order."""
-        # What became final is executed before consensus acts again, or a leader would order operations twice.
+        """Let every part act until nothing more follows; what is final is executed before consensus acts again."""
         self._drain_consensus(now_ms)
         self._wants_step = True
         while self._wants_step:

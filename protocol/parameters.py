@@ -76,7 +76,7 @@ class Parameters:
     clock_drift_max_ms: Millis = Millis(5_000)
     """A voter refuses a block further than this from its own clock (C8)."""
     block_operations_max: int = 128
-    block_bytes_max: int = 200_000
+    block_bytes_max: int = 128_000
     artifact_bytes_max: int = 1 << 30
     """The largest update or model that is accepted, in bytes."""
 
@@ -108,7 +108,7 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("idle_block_ms", 0, 10**9),
     ("clock_drift_max_ms", 10, 3_600_000),
     ("block_operations_max", 1, 1_000),
-    ("block_bytes_max", 10_000, 1_000_000),
+    ("block_bytes_max", 10_000, 160_000),
     ("artifact_bytes_max", 1_000, 1 << 40),
 )
 """Lowest and highest legal value of each integer parameter."""

@@ -3,7 +3,6 @@
 Everything is deterministic. :class:`LedgerBuilder` plays all the members that a test does not play itself.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_oper
 from protocol.bls import BlsSigningKey
 from protocol.codec import encode
 from protocol.crypto import SigningKey
-from protocol.evidence import ConflictingVotes, build_vote_evidence
+from protocol.export import ExportedBlock
 from protocol.genesis import (
     FIRST_EPOCH,
     GENESIS_VERSION,
@@ -24,39 +23,55 @@ from protocol.genesis import (
     build_validator_set,
     compute_chain_id,
 )
-from protocol.learning.artifact_format import ModelSchema, TensorDtype, TensorSpec, compute_update_size_bytes
 from protocol.ledger.state import LedgerState, RoundState, compute_genesis_state, get_account
 from protocol.ledger.transition import apply_block
 from protocol.operations import (
     Ballot,
     Payload,
-    RevealBallot,
     SealBallot,
-    SubmitUpdate,
     compute_seal,
     sign_operation,
 )
 from protocol.outcomes import BlockOutcome, Phase, RoundRecord
 from protocol.parameters import Parameters
-from protocol.units import Digest, Height, MemberId, Millis, Salt, Sequence, Stake, View
+from protocol.units import Digest, Height, MemberId, Millis, Sequence, Stake, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, VoteKind, build_certificate, sign_vote
+from tests.values import (
+    SCHEMA,
+    make_ballot,
+    make_candidate,
+    make_digest,
+    make_equivocation,
+    make_manifest,
+    make_reveal,
+    make_salt,
+)
+
+__all__ = [
+    "BLOCK_MS",
+    "CREATED_MS",
+    "STAKE",
+    "BuiltBlock",
+    "FounderKeys",
+    "LedgerBuilder",
+    "certify",
+    "encode_operation",
+    "make_founders",
+    "make_genesis",
+    "SCHEMA",
+    "make_ballot",
+    "make_candidate",
+    "make_digest",
+    "make_equivocation",
+    "make_manifest",
+    "make_reveal",
+    "make_salt",
+]
 
 CREATED_MS: Final = Millis(1_700_000_000_000)
 BLOCK_MS: Final = 100
 STAKE: Final = Parameters().stake_initial
-SCHEMA: Final = ModelSchema(
-    tensors=(
-        TensorSpec(name="weight", shape=(4, 3), dtype=TensorDtype.F32, is_trainable=True),
-        TensorSpec(name="bias", shape=(3,), dtype=TensorDtype.F32, is_trainable=True),
-        TensorSpec(name="frozen", shape=(2,), dtype=TensorDtype.F32, is_trainable=False),
-    )
-)
-
-
-def make_digest(*words: str | int | bytes) -> Digest:
-    """Return a digest that depends on all words, for anything that only needs to be told apart."""
-    return Digest(hashlib.sha256(repr(words).encode()).digest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,56 +132,6 @@ def make_genesis(founders: Iterable[FounderKeys], *, parameters: Parameters | No
         model_digest=make_digest("genesis model"),
         model_bytes=1_000,
     )
-
-
-def make_manifest(round_state: RoundState, *, artifact: Digest, example_count: int = 100) -> SubmitUpdate:
-    """Return a legal manifest for a round."""
-    return SubmitUpdate(
-        round=round_state.round,
-        base_digest=round_state.base_digest,
-        scale_exponents=(-20, -20),
-        artifact_digest=artifact,
-        artifact_bytes=compute_update_size_bytes(SCHEMA),
-        example_count=example_count,
-    )
-
-
-def make_ballot(
-    round_state: RoundState,
-    *,
-    is_accept: bool = True,
-    candidate: Digest | None = None,
-    flags: Items[bool] | None = None,
-    is_base_flagged: bool = False,
-) -> Ballot:
-    """Return a ballot that fits a round; the candidate is a function of the round unless given."""
-    return Ballot(
-        candidate_digest=candidate or make_candidate(round_state),
-        is_accept=is_accept,
-        update_flags=tuple(flags) if flags is not None else (False,) * len(round_state.updates),
-        is_base_flagged=is_base_flagged,
-    )
-
-
-def make_candidate(round_state: RoundState) -> Digest:
-    """Return what stands for the candidate that a round's updates aggregate to."""
-    return make_digest("candidate", *[entry.manifest.artifact_digest for entry in round_state.updates])
-
-
-def make_salt(member: MemberId, round_state: RoundState) -> Salt:
-    """Return the salt of a member's seal in a round."""
-    return Salt(make_digest("salt", member, round_state.round))
-
-
-def make_equivocation(chain_id: Digest, key: SigningKey, view: View) -> ConflictingVotes:
-    """Return evidence that a key notarized two blocks in one view."""
-    first, second = (
-        sign_vote(
-            chain_id, key, epoch=FIRST_EPOCH, kind=VoteKind.NOTARIZE, view=view, block_hash=make_digest("fork", fork)
-        )
-        for fork in range(2)
-    )
-    return build_vote_evidence(first, second)
 
 
 def certify(
@@ -272,6 +237,17 @@ class LedgerBuilder:
         """Return the finalization of a block by all founders, or by those given."""
         return certify(self.chain_id, self.validators, self.founders if signers is None else signers, block.header)
 
+    def export(self, certified: Callable[[Height], bool] = lambda _: False) -> tuple[ExportedBlock, ...]:
+        """Return the chain as an export holds it: the last block certified, and those that ``certified`` chooses."""
+        return tuple(
+            ExportedBlock(
+                block=built.block,
+                certificate=self.certify(built.block) if built is self.blocks[-1] or certified(Height(index)) else None,
+                outcome=built.outcome,
+            )
+            for index, built in enumerate(self.blocks, start=1)
+        )
+
     def run_draw(self) -> BlockOutcome:
         """Add the block that draws the open round's roles."""
         assert self.round.phase is Phase.DRAW
@@ -340,13 +316,6 @@ class LedgerBuilder:
     def _add_with_deadline(self, pairs: Items[tuple[MemberId, Payload]], *, is_complete: bool) -> BlockOutcome:
         outcome = self.add_payloads(*pairs)
         return outcome if is_complete else self.pass_deadline()
-
-
-def make_reveal(round_state: RoundState, member: MemberId, ballot: Ballot) -> RevealBallot:
-    """Return the opening of the seal that :meth:`LedgerBuilder.run_sealing` makes."""
-    return RevealBallot(
-        round=round_state.round, attempt=round_state.attempt, ballot=ballot, salt=make_salt(member, round_state)
-    )
 
 
 def encode_operation(chain_id: Digest, key: SigningKey, sequence: Sequence, payload: Payload) -> bytes:

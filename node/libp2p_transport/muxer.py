@@ -243,7 +243,10 @@ class Muxer:
         pending = bytearray()
         while True:
             with library_faults("receiving"):
-                pending += await self.secured.read()
+                chunk = await self.secured.read()
+            if not chunk:
+                raise LinkFailed("closed by the other side")
+            pending += chunk
             position = 0
             while len(pending) - position >= _HEADER.size:
                 version, kind, flags, stream_id, length = _HEADER.unpack_from(pending, position)

@@ -17,6 +17,7 @@ from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.libp2p_transport.sockets import get_listener_address, open_listener, parse_address
 from node.libp2p_transport.supervisor import Supervisor
+from node.libp2p_transport.workarounds import check_library_version
 from node.ports import GossipHandler, PeerStatus, ReceiveFrame, RequestHandler, Service
 from protocol.gossip import Topic
 from protocol.units import MemberId, Millis
@@ -136,6 +137,7 @@ async def open_transport(
         ConfigError: An address does not parse.
         ExceptionGroup: A part of the transport failed, or the block did.
     """
+    check_library_version()
     _quiet_library_logs()
     for addresses in settings.addresses.values():
         for address in addresses:

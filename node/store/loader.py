@@ -5,7 +5,7 @@ from typing import Final
 
 from node.errors import StoreCorrupt
 from node.store.database import REPAIR_HINT
-from node.store.meta import get_journal_count
+from node.store.meta import get_journal_count, get_tip_height
 from node.store.reader import SqliteReader
 from node.store.restore import is_state_of, replay_blocks
 from node.store.rows import check_row, decode_journal_row, decode_value
@@ -36,9 +36,9 @@ def load_state(connection: sqlite3.Connection, reader: SqliteReader, genesis: Ge
             break
     snapshot_height = state.height
     state = replay_blocks(genesis, state, reader.iterate_blocks(Height(state.height + 1)))
-    tip_height: int = connection.execute("SELECT ifnull(max(height), 0) FROM blocks").fetchone()[0]
+    tip_height = get_tip_height(connection)
     if state.height != tip_height:
-        raise StoreCorrupt(f"ledger.db has blocks up to {tip_height}, but not all of them: {REPAIR_HINT}")
+        raise StoreCorrupt(f"ledger.db had blocks up to {tip_height}, but not all are there: {REPAIR_HINT}")
     return state, snapshot_height
 
 

@@ -1,4 +1,4 @@
-"""The few named values of ``ledger.db``: its chain, its vote log's state, the number of records in its journal.
+"""The few named values of ``ledger.db``: its chain, its vote log's state, and how much there has to be in it.
 
 The vote log (C10): a database gets a random id when it is created, and the id is written into a marker file beside the
 keys before the first vote. A marker without its database tells that votes were forgotten. The state goes NEW -> LIVE
@@ -14,7 +14,7 @@ from typing import Final
 from node.durable import save_file
 from node.errors import ConfigError, StoreCorrupt
 from node.store.database import REPAIR_HINT, create_tables, is_empty, transaction, translated_errors
-from protocol.units import Digest
+from protocol.units import Digest, Height
 
 VOTE_LOG_ID_BYTES: Final = 32
 
@@ -22,6 +22,7 @@ _CHAIN_ID: Final = "chain_id"
 _VOTE_LOG_ID: Final = "vote_log_id"
 _VOTE_LOG_STATE: Final = "vote_log_state"
 _JOURNAL_COUNT: Final = "journal_count"
+_TIP_HEIGHT: Final = "tip_height"
 
 
 class VoteLogState(IntEnum):
@@ -58,6 +59,7 @@ def prepare_database(
                 _set_value(connection, _VOTE_LOG_ID, new_vote_log_id)
                 set_vote_log_state(connection, state)
                 set_journal_count(connection, 0)
+                set_tip_height(connection, Height(0))
         else:
             check_chain(connection, path, chain_id)
             state = get_vote_log_state(connection)
@@ -101,6 +103,16 @@ def get_journal_count(connection: sqlite3.Connection) -> int:
 def set_journal_count(connection: sqlite3.Connection, count: int) -> None:
     """Record how many rows the journal has."""
     _set_value(connection, _JOURNAL_COUNT, count.to_bytes(8, "big"))
+
+
+def get_tip_height(connection: sqlite3.Connection) -> Height:
+    """Return up to which height there have to be blocks, so that a lost one at the end is noticed."""
+    return Height(int.from_bytes(_get_value(connection, _TIP_HEIGHT), "big"))
+
+
+def set_tip_height(connection: sqlite3.Connection, height: Height) -> None:
+    """Record up to which height there are blocks."""
+    _set_value(connection, _TIP_HEIGHT, height.to_bytes(8, "big"))
 
 
 def _agree_with_marker(connection: sqlite3.Connection, marker: Path, state: VoteLogState) -> VoteLogState:

@@ -18,6 +18,7 @@ from node.store.database import open_writer, transaction, translated_errors
 from node.store.loader import load_records, load_state
 from node.store.meta import VOTE_LOG_ID_BYTES, VoteLogState, prepare_database
 from node.store.reader import SqliteReader
+from node.store.wal import check_log
 from node.store.writer import LedgerWriter, WriterPosition
 from protocol.errors import InvariantViolation
 from protocol.genesis import Genesis, compute_chain_id
@@ -55,6 +56,7 @@ class SqliteStore:
         self._limiter = trio.CapacityLimiter(1)
         self._lock = threading.Lock()
         self._is_fenced = False
+        check_log(path)
         self._connection = open_writer(path)
         with ExitStack() as opened:
             opened.callback(self._connection.close)

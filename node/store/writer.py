@@ -8,7 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from node.store.meta import VoteLogState, set_journal_count, set_vote_log_state
+from node.store.meta import VoteLogState, set_journal_count, set_tip_height, set_vote_log_state
 from node.store.rows import VIEW_KINDS, compute_checksum, encode_block_row, encode_journal_row
 from protocol.codec import encode
 from protocol.errors import InvariantViolation
@@ -74,6 +74,7 @@ class LedgerWriter:
                 case _:
                     assert_never(effect)
         if progress is not None:
+            set_tip_height(self._connection, self.position.tip_height)
             self._prune_journal(progress)
         if self.position.journal_count != journal_count:
             set_journal_count(self._connection, self.position.journal_count)

@@ -49,12 +49,27 @@ def compute_median(aligned: NDArray[np.int64]) -> Combined:
     Args:
         aligned: int64 [members, parameters], to one scale.
     """
-    member_count = aligned.shape[0]
-    middle = member_count // 2
-    if member_count % 2 == 1:
-        return Combined(numerator=np.partition(aligned, middle, axis=0)[middle], divisor=1)
-    ordered = np.partition(aligned, (middle - 1, middle), axis=0)
+    ordered = _sort_members(aligned)
+    middle = len(ordered) // 2
+    if len(ordered) % 2 == 1:
+        return Combined(numerator=ordered[middle], divisor=1)
     return Combined(numerator=ordered[middle - 1] + ordered[middle], divisor=2)
+
+
+def _sort_members(aligned: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the members' integers in ascending order, weight by weight: int64 [parameters] for each rank.
+
+    Odd-even transposition (N. Haberman, 1972): every step compares whole rows at once, which for as few rows as a round
+    has updates, in slices that fit the processor's cache, is several times faster than numpy's sort along this axis.
+    """
+    rows = list(aligned.copy())
+    spare = np.empty_like(rows[0])
+    for step in range(len(rows)):
+        for lower in range(step % 2, len(rows) - 1, 2):
+            np.minimum(rows[lower], rows[lower + 1], out=spare)
+            np.maximum(rows[lower], rows[lower + 1], out=rows[lower + 1])
+            rows[lower], spare = spare, rows[lower]
+    return rows
 
 
 RULES: Final[Mapping[AggregationRule, Rule]] = MappingProxyType(

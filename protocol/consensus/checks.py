@@ -6,7 +6,14 @@ Rules C2, C3, C8 and C14, and B5 for the reveal.
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.blocks import Block, BlockHeader, check_reveal, compute_block_hash, compute_operations_root
+from protocol.blocks import (
+    Block,
+    BlockHeader,
+    check_block_signature,
+    check_reveal,
+    compute_block_hash,
+    compute_operations_root,
+)
 from protocol.bls import BlsSigningKey
 from protocol.consensus.tree import BlockTree, Tip
 from protocol.crypto import SigningKey
@@ -62,11 +69,14 @@ def check_proposal(config: ConsensusConfig, tree: BlockTree, proposal: Proposal)
     """Check what of a proposal does not depend on what else this node knows; its signature is checked before.
 
     Raises:
-        InvalidMessage: Wrong leader or epoch, operations that are not those of the header, or a wrong certificate.
+        InvalidMessage: Wrong leader or epoch, a parent that is not below, operations that are not those of the header,
+            or a wrong certificate.
     """
     header, validators = proposal.block.header, config.validators
     if header.epoch != validators.epoch or header.leader != validators.compute_leader(header.view):
         raise InvalidMessage(f"member {header.leader.hex()[:8]} does not lead view {header.view}")
+    if header.parent_view >= header.view:
+        raise InvalidMessage(f"a block of view {header.view} on a parent of view {header.parent_view}")
     if compute_operations_root(proposal.block.operations) != header.operations_root:
         raise InvalidMessage("operations do not match their root")
     parent = proposal.parent_certificate
@@ -108,6 +118,17 @@ def check_fits_parent(config: ConsensusConfig, tree: BlockTree, header: BlockHea
     check_reveal(config.chain_id, bls_key, header)
 
 
+def check_body(config: ConsensusConfig, block: Block) -> None:
+    """Check what a block's hash does not cover: its operations, and its leader's signature.
+
+    Raises:
+        InvalidMessage: One of them is not what the leader published.
+    """
+    if compute_operations_root(block.operations) != block.header.operations_root:
+        raise InvalidMessage(f"the operations of fetched block {block.header.height} are not those of its header")
+    check_block_signature(config.chain_id, block.header, block.signature)
+
+
 def is_near_clock(config: ConsensusConfig, header: BlockHeader, now_ms: Millis, failures: int) -> bool:
     """Return whether a block's time is near enough to our clock; the bound grows with failed views (C8)."""
     return abs(header.time_ms - now_ms) <= config.parameters.clock_drift_max_ms * (1 + failures)
@@ -125,8 +146,7 @@ def check_fetched_chain(config: ConsensusConfig, tip: Tip, blocks: tuple[Finaliz
         height = Height(height + 1)
         if header.parent_hash != parent_hash or header.height != height:
             raise InvalidMessage(f"fetched block {header.height} does not follow height {height - 1}")
-        if compute_operations_root(entry.block.operations) != header.operations_root:
-            raise InvalidMessage(f"fetched block {header.height} does not match its operations")
+        check_body(config, entry.block)
         parent_hash = compute_block_hash(config.chain_id, header)
         certificate = entry.certificate
         if certificate is not None:

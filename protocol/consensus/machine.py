@@ -26,10 +26,11 @@ finalized before its timer runs out.
 
 from collections.abc import Iterable
 
-from protocol.blocks import Block, compute_block_hash, compute_operations_root
+from protocol.blocks import Block, compute_block_hash
 from protocol.consensus.checks import (
     Application,
     ConsensusConfig,
+    check_body,
     check_fetched_chain,
     check_fits_parent,
     check_proposal,
@@ -111,10 +112,14 @@ class Consensus:
                     self._on_certificate(certificate)
 
     def on_block_body(self, block: Block) -> None:
-        """Take the body of an unfinalized block that was asked for."""
+        """Take the body of an unfinalized block that was asked for.
+
+        Raises:
+            InvalidMessage: It is not what its leader published.
+        """
         block_hash = compute_block_hash(self._config.chain_id, block.header)
-        is_intact = compute_operations_root(block.operations) == block.header.operations_root
-        if is_intact and self.tree.is_wanted(block_hash):
+        if self.tree.is_wanted(block_hash, block.header.view):
+            check_body(self._config, block)
             self.tree.add_block(block)
             self._finalize_what_is_complete()
 
@@ -243,7 +248,8 @@ class Consensus:
             if message.attempt > 0 and vote.view < self.view:
                 # C16: only deliberate re-sends tell a straggler from a vote that was merely late.
                 self._outgoing.want_help()
-            if self.tree.tip.view < vote.view <= self.view + VIEW_WINDOW:
+            # Admission has verified the votes that are not settled, and only these.
+            if vote.view <= self.view + VIEW_WINDOW and not self.is_settled(vote):
                 self._count(vote)
 
     def _count(self, vote: Vote) -> None:

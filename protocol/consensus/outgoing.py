@@ -11,10 +11,20 @@ from protocol.gossip import Topic
 from protocol.interface import Broadcast
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.units import Height, Millis, View
-from protocol.votes import Vote
+from protocol.votes import Certificate, Vote
 
 GOSSIP_AGAIN_MAX: Final = 48
 """Votes, and certificates, that one standstill message repeats at most (C9)."""
+
+JUSTIFICATION_BYTES_MAX: Final = 65_536
+"""About how much of a proposal its nullifications may take."""
+
+HELP_BYTES_MAX: Final = 131_072
+"""About how large a message of certificates may become."""
+
+SIGNATURE_BYTES: Final = 66
+CERTIFICATE_BYTES: Final = 128
+"""Encoded sizes: of one signature, and at most of the rest of a certificate of some hundred validators."""
 
 HELP_INTERVAL_MS: Final = Millis(1_000)
 """Stragglers are answered at most this often (C16)."""
@@ -39,8 +49,25 @@ def build_proposal(
     return Proposal(
         block=sign_block(config.chain_id, config.key, header, operations),
         parent_certificate=tree.tip_certificate if is_on_tip else tree.notarizations[parent.view],
-        nullifications=tuple(tree.nullifications[View(between)] for between in range(parent.view + 1, view)),
+        nullifications=take_newest(
+            [tree.nullifications[View(between)] for between in range(parent.view + 1, view)], JUSTIFICATION_BYTES_MAX
+        ),
     )
+
+
+def take_newest(certificates: list[Certificate], bytes_max: int) -> tuple[Certificate, ...]:
+    """Return as many of the last certificates as fit, about, into so many bytes; at least one.
+
+    Whoever still lacks an older one of them gets it from the standstill messages.
+    """
+    taken: list[Certificate] = []
+    size = 0
+    for certificate in reversed(certificates):
+        size += len(certificate.signatures) * SIGNATURE_BYTES + CERTIFICATE_BYTES
+        if taken and size > bytes_max:
+            break
+        taken.append(certificate)
+    return tuple(reversed(taken))
 
 
 def build_broadcast(message: ConsensusMessage) -> Broadcast:
@@ -56,7 +83,8 @@ def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
         held.append(tree.tip_certificate)
     if not held:
         return []
-    return [build_broadcast(Certificates(certificates=tuple(held[-GOSSIP_AGAIN_MAX:]), attempt=attempt))]
+    newest = take_newest(held[-GOSSIP_AGAIN_MAX:], HELP_BYTES_MAX)
+    return [build_broadcast(Certificates(certificates=newest, attempt=attempt))]
 
 
 class Outgoing:

@@ -62,8 +62,10 @@ class Tally:
         return Counted(certificate=certificate)
 
     def is_complete(self, vote: Vote) -> bool:
-        """Return whether a quorum for the same thing has been counted already, so that this vote adds nothing."""
-        return (vote.view, vote.kind, vote.block_hash) in self._complete
+        """Return whether a quorum for the same thing is counted, so that a vote adds nothing, not even evidence."""
+        known = self._votes.get(vote.view, {}).get(vote.member, {})
+        is_quorum_known = (vote.view, vote.kind, vote.block_hash) in self._complete
+        return is_quorum_known and not any(is_conflict(other, vote) for other in known.values())
 
     def is_counted(self, vote: Vote) -> bool:
         """Return whether exactly this vote has been counted already."""

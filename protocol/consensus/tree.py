@@ -126,11 +126,16 @@ class BlockTree:
         missing = (None if block_hash is None else self.find_missing_body(block_hash) for block_hash in hashes)
         return tuple(dict.fromkeys(block_hash for block_hash in missing if block_hash is not None))
 
-    def is_wanted(self, block_hash: Digest) -> bool:
-        """Return whether a body belongs to a notarized block or to the parent of a known one."""
+    def is_wanted(self, block_hash: Digest, view: View) -> bool:
+        """Return whether a body belongs to a notarized block or to the parent of a known one.
+
+        The view is part of the question, so that every body kept lies below a view in the window and is forgotten in
+        time: a made-up parent of a far view would stay for good (C15).
+        """
         if any(certificate.block_hash == block_hash for certificate in self.notarizations.values()):
             return True
-        return any(child.header.parent_hash == block_hash for child in self.blocks.values())
+        parents = ((child.header.parent_view, child.header.parent_hash) for child in self.blocks.values())
+        return (view, block_hash) in parents
 
     def finalize(self, branch: tuple[Block, ...], certificate: Certificate) -> list[FinalizedBlock]:
         """Move the tip to the last block of a branch, forget everything up to its view, and return what became final.

@@ -1,98 +1,32 @@
-"""What every Store promises, on the real one and on the simulated one."""
+"""What every Store promises of its writes and of a restart, on the real one and on the simulated one."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import trio
 
-from node.clock import OsEntropy
 from node.errors import StoreCorrupt
-from node.ports import Store, StoreContents
-from node.store.sqlite import SNAPSHOT_INTERVAL_BLOCKS, SqliteStore
-from protocol.codec import encode
+from node.ports import StoreContents
+from node.store.sqlite import SNAPSHOT_INTERVAL_BLOCKS
 from protocol.errors import InvariantViolation
-from protocol.interface import FinalizedBlock, Persist, PersistBlock
+from protocol.interface import Persist
 from protocol.journal import (
     BlockRecord,
     CertificateRecord,
     OwnBallotRecord,
     OwnOperationRecord,
     OwnProposalRecord,
-    OwnVoteRecord,
     Record,
     ScoreRecord,
     VotingFloorRecord,
 )
 from protocol.messages import Proposal
-from protocol.operations import Ballot, Bond, Unbond, compute_operation_id
-from protocol.units import ZERO_DIGEST, Height, Ppm, Round, Stake, View
-from protocol.votes import VoteKind, sign_vote
-from tests.helpers import BuiltBlock, LedgerBuilder, make_digest, make_founders
-from tests.sim.memory_store import MemoryDisk, MemoryStore
-
-
-@dataclass
-class Machine:
-    """A node's disk, and the chain that it follows."""
-
-    open_store: Callable[[], Store]
-    lose_database: Callable[[], None]
-    builder: LedgerBuilder
-
-    def persist(self, built: BuiltBlock, *, is_certified: bool = True) -> PersistBlock:
-        certificate = self.builder.certify(built.block) if is_certified else None
-        return PersistBlock(
-            height=built.block.header.height,
-            finalized=FinalizedBlock(block=built.block, certificate=certificate),
-            outcome=built.outcome,
-        )
-
-    def make_vote(self, view: int, kind: VoteKind = VoteKind.NULLIFY) -> OwnVoteRecord:
-        block_hash = None if kind is VoteKind.NULLIFY else make_digest("block", view)
-        key = self.builder.founders[0].signing_key
-        vote = sign_vote(
-            self.builder.chain_id,
-            key,
-            epoch=self.builder.validators.epoch,
-            kind=kind,
-            view=View(view),
-            block_hash=block_hash,
-        )
-        return OwnVoteRecord(vote=vote)
-
-    def restart(self, store: Store) -> tuple[Store, StoreContents]:
-        store.close()
-        store = self.open_store()
-        return store, store.load()
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
-    builder = LedgerBuilder(make_founders(4))
-    member = builder.founders[0].member
-    opened: list[Store] = []
-    disk = MemoryDisk()
-    path = tmp_path / "ledger.db"
-
-    def open_sqlite() -> Store:
-        marker = tmp_path / "votelog"
-        opened.append(SqliteStore(path, genesis=builder.genesis, member=member, marker=marker, entropy=OsEntropy()))
-        return opened[-1]
-
-    def open_memory() -> Store:
-        return MemoryStore(disk, builder.genesis, member)
-
-    def lose_sqlite() -> None:
-        path.unlink()
-
-    if request.param == "sqlite":
-        yield Machine(open_store=open_sqlite, lose_database=lose_sqlite, builder=builder)
-    else:
-        yield Machine(open_store=open_memory, lose_database=disk.lose_database, builder=builder)
-    for store in opened:
-        store.close()
+from protocol.operations import Ballot, Bond, Unbond
+from protocol.units import ZERO_DIGEST, Ppm, Round, Stake, View
+from protocol.votes import VoteKind
+from tests.contracts.store_machine import Machine
+from tests.helpers import LedgerBuilder, make_founders
+from tests.values import make_digest
 
 
 async def test_a_fresh_store_is_at_genesis_and_may_vote(machine: Machine) -> None:
@@ -262,80 +196,6 @@ async def test_a_cancelled_append_is_written_all_the_same(machine: Machine) -> N
     assert contents.records == (machine.make_vote(1),)
 
 
-async def test_sync_answers_end_with_a_finalization(machine: Machine) -> None:
-    for _ in range(5):
-        machine.builder.add_block()
-    store = machine.open_store()
-    store.load()
-    certified = {2, 4}
-    await store.append(
-        [
-            machine.persist(built, is_certified=built.block.header.height in certified)
-            for built in machine.builder.blocks
-        ]
-    )
-    heights = [found.block.header.height for found in store.get_blocks(Height(1), bytes_max=1_000_000)]
-    assert heights == [1, 2, 3, 4]
-    assert store.get_blocks(Height(5), bytes_max=1_000_000) == ()
-    assert store.get_blocks(Height(6), bytes_max=1_000_000) == ()
-
-
-async def test_sync_answers_keep_to_the_size_but_reach_the_first_finalization(machine: Machine) -> None:
-    for _ in range(4):
-        machine.builder.add_block()
-    store = machine.open_store()
-    store.load()
-    await store.append(
-        [machine.persist(built, is_certified=built.block.header.height != 1) for built in machine.builder.blocks]
-    )
-    found = store.get_blocks(Height(1), bytes_max=1)
-    assert [finalized.block.header.height for finalized in found] == [1, 2]
-    size = sum(
-        len(encode(finalized.block)) + (0 if finalized.certificate is None else len(encode(finalized.certificate)))
-        for finalized in (machine.persist(built).finalized for built in machine.builder.blocks[2:])
-    )
-    assert len(store.get_blocks(Height(3), bytes_max=size)) == 2
-    assert len(store.get_blocks(Height(3), bytes_max=size - 1)) == 1
-
-
-async def test_blocks_outcomes_and_rounds_are_found(machine: Machine) -> None:
-    records = [machine.builder.run_round(), machine.builder.run_round()]
-    store = machine.open_store()
-    store.load()
-    assert store.get_tip() is None
-    await store.append([machine.persist(built) for built in machine.builder.blocks])
-    persisted = [machine.persist(built) for built in machine.builder.blocks]
-    assert store.get_tip() == persisted[-1].finalized
-    assert store.get_block(Height(2)) == persisted[1].finalized
-    assert store.get_outcome(Height(2)) == persisted[1].outcome
-    assert store.get_block(Height(0)) is None
-    assert store.get_outcome(Height(len(persisted) + 1)) is None
-    assert list(store.iterate_blocks(Height(3))) == [(item.finalized, item.outcome) for item in persisted[2:]]
-    assert store.get_rounds(Round(0), limit=10) == tuple(records)
-    assert store.get_rounds(Round(2), limit=10) == (records[1],)
-    assert store.get_rounds(Round(1), limit=1) == (records[0],)
-
-
-async def test_an_operation_is_found_with_its_result(machine: Machine) -> None:
-    builder = machine.builder
-    member = builder.founders[1].member
-    good = builder.sign(member, Unbond(amount=Stake(1)))
-    bad = builder.sign(member, Bond(amount=Stake(10**12)), offset=1)
-    builder.add_block()
-    builder.add_block((good, bad))
-    store = machine.open_store()
-    store.load()
-    await store.append([machine.persist(built) for built in builder.blocks])
-    found_good = store.get_operation_result(compute_operation_id(good))
-    found_bad = store.get_operation_result(compute_operation_id(bad))
-    assert found_good is not None
-    assert found_bad is not None
-    assert (found_good.height, found_good.result.error) == (2, "")
-    assert found_bad.height == 2
-    assert found_bad.result.error
-    assert store.get_operation_result(make_digest("nowhere")) is None
-
-
 async def test_a_snapshot_is_due_now_and_then_and_replay_goes_on_from_it(machine: Machine) -> None:
     store = machine.open_store()
     store.load()
@@ -353,6 +213,7 @@ async def test_a_snapshot_is_due_now_and_then_and_replay_goes_on_from_it(machine
 
 
 async def test_losing_the_database_but_not_the_keys_is_noticed(machine: Machine) -> None:
+    """Rule C10: without an intact vote log a node knows that it must not vote."""
     store = machine.open_store()
     store.load()
     await store.append([Persist(record=machine.make_vote(4))])

@@ -1,5 +1,6 @@
 """Real networks for the end-to-end tests: homes, daemons as processes, and waiting for what they say."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +56,13 @@ async def found_network(
             seed=1,
         )
     )
+
+
+def copy_homes(specs: tuple[NodeSpec, ...], directory: Path) -> tuple[NodeSpec, ...]:
+    """Return copies of homes in which no daemon has run, since making homes takes seconds."""
+    for spec in specs:
+        shutil.copytree(spec.home, directory / spec.name)
+    return tuple(NodeSpec(name=spec.name, home=directory / spec.name) for spec in specs)
 
 
 async def wait_status(

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.clock import OsEntropy
+from node.config import Config
 from node.errors import AddressUnavailable, ConfigError, HomeLocked
+from node.home import init_home, load_home
 from node.json_values import get_list
 from node.testnet import NodeProcess, NodeSpec, open_testnet
-from tests.e2e.networks import found_network, read_rounds, wait_rounds
+from tests.e2e.networks import copy_homes, found_network, read_rounds, wait_rounds
 
 FAULTY_TASK = '''
 from node.tasks.digits import DigitsTask
@@ -27,16 +30,16 @@ class FaultyDigits(DigitsTask):
 
 
 async def _run_to_end(node: NodeProcess) -> tuple[int, str]:
-    """Start a daemon that must end by itself; return its exit code and its last line."""
+    """Start a daemon that must end by itself; return its exit code and what it said."""
     node.start()
     with trio.fail_after(30.0):
         code = await node.wait_ended()
-    return code, node.read_log_tail().strip().splitlines()[-1]
+    return code, node.read_log_tail()
 
 
 @pytest.mark.slow
-async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(tmp_path: Path) -> None:
-    specs = await found_network(tmp_path, count=2)
+async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
     async with open_testnet(specs) as testnet:
         first = testnet.nodes[0]
         first.start()
@@ -48,8 +51,8 @@ async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(tmp_path
 
 
 @pytest.mark.slow
-async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    specs = await found_network(tmp_path, count=2)
+async def test_a_port_in_use_is_named(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
     port = _read_port(specs[0])
     with socket.create_server(("127.0.0.1", port)):
         code, line = await _run_to_end(NodeProcess(specs[0]))
@@ -58,18 +61,18 @@ async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_genesis_document_of_other_founders_is_refused(tmp_path: Path) -> None:
-    mine = await found_network(tmp_path / "mine", count=2)
-    others = await found_network(tmp_path / "others", count=2)
-    shutil.copy(others[0].home / "genesis.json", mine[0].home / "genesis.json")
-    code, line = await _run_to_end(NodeProcess(mine[0]))
+async def test_a_genesis_document_of_other_founders_is_refused(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
+    stranger = init_home(tmp_path / "stranger", Config(name="stranger"), entropy=OsEntropy())
+    shutil.copy(specs[0].home / "genesis.json", stranger.paths.genesis)
+    code, line = await _run_to_end(NodeProcess(NodeSpec(name="stranger", home=stranger.paths.root)))
     assert code == ConfigError.exit_code
     assert "is no founder in" in line
 
 
 @pytest.mark.slow
-async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
-    specs = await found_network(tmp_path, count=2)
+async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
     config = specs[0].home / "config.toml"
     config.write_text(config.read_text().replace("worker_threads", "worker_thread"))
     code, line = await _run_to_end(NodeProcess(specs[0]))
@@ -108,12 +111,8 @@ async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_da
 
 
 def _read_member(home: Path) -> str:
-    from node.home import load_home
-
     return load_home(home, environment={}).keys.signing.member.hex()
 
 
 def _read_port(spec: NodeSpec) -> int:
-    from node.home import load_home
-
     return int(load_home(spec.home, environment={}).config.listen[0].rsplit("/", 1)[1])

@@ -10,8 +10,8 @@ import psutil
 import pytest
 import trio
 
-from node.testnet import NodeProcess, open_testnet
-from tests.e2e.networks import find_alive, find_descendants, found_network, wait_gone
+from node.testnet import NodeProcess, NodeSpec, open_testnet
+from tests.e2e.networks import copy_homes, find_alive, find_descendants, wait_gone
 
 STOP_S = 6.0
 
@@ -27,8 +27,8 @@ async def _start_with_worker(node: NodeProcess) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-async def test_sigterm_ends_a_daemon_and_its_worker_within_seconds(tmp_path: Path) -> None:
-    specs = await found_network(tmp_path, count=2)
+async def test_sigterm_ends_a_daemon_and_its_worker_within_seconds(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
     async with open_testnet(specs) as testnet:
         node = testnet.nodes[0]
         processes = await _start_with_worker(node)
@@ -40,8 +40,8 @@ async def test_sigterm_ends_a_daemon_and_its_worker_within_seconds(tmp_path: Pat
 
 
 @pytest.mark.slow
-async def test_sigkill_of_a_daemon_takes_its_worker_along(tmp_path: Path) -> None:
-    specs = await found_network(tmp_path, count=2)
+async def test_sigkill_of_a_daemon_takes_its_worker_along(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+    specs = copy_homes(pair, tmp_path)
     async with open_testnet(specs) as testnet:
         node = testnet.nodes[0]
         processes = await _start_with_worker(node)

@@ -51,10 +51,9 @@ async def wait_until_sign(folder: Path) -> None:
         await trio.sleep(0.01)
 
 
-async def wait_until_ended(pid: int) -> None:
-    """Wait until a child has ended with all its threads, without reaping it."""
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        await trio.sleep(0.01)
+def has_ended(pid: int) -> bool:
+    """Return whether a child has ended with all its threads, without reaping it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 async def train(learner: WorkerLearner, folder: Path, *, round_number: int) -> None:
@@ -121,7 +120,8 @@ async def test_worker_killed_while_idle_costs_no_request(tmp_path: Path) -> None
         pid = learner.get_worker_pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await wait_until_ended(pid)
+        while not has_ended(pid):
+            await trio.sleep(0.01)
         await train(learner, tmp_path, round_number=1)
         assert learner.get_start_count() == 2
 

@@ -50,6 +50,8 @@ class AdversaryHome:
     keys: NodeKeys
     index: int
     node_count: int
+    adversaries: frozenset[int]
+    """The nodes that conspire, this one among them."""
     seed: int
     started_ms: Millis
 
@@ -68,6 +70,8 @@ class Setting:
     heal_ms: int = 0
     adversaries: Mapping[int, MakeAdversary] = field(default_factory=dict)
     may_fork: bool = False
+    absent: frozenset[int] = frozenset()
+    """Nodes that never start and that nobody waits for."""
 
 
 class Cluster:
@@ -94,7 +98,8 @@ class Cluster:
             )
             for index, keys in enumerate(setting.keys)
         ]
-        self.honest = [node for node in self.nodes if node.is_honest]
+        self.honest = [node for node in self.nodes if node.is_honest and node.index not in setting.absent]
+        self.network.bridges = frozenset(setting.adversaries)
         self.checkers = Checkers(
             chain_id=state.chain_id,
             book=SignatureBook(build_validator_set(setting.genesis)),
@@ -112,7 +117,7 @@ class Cluster:
 
     def start(self, *indexes: int) -> None:
         """Start nodes, all of them by default."""
-        for index in indexes or range(len(self.nodes)):
+        for index in indexes or [node.index for node in self.nodes if node.index not in self.setting.absent]:
             self.loop.at(self.random.randint(0, 50), lambda index=index: self.boot(self.nodes[index]))
 
     def is_settled(self, rounds: int) -> bool:
@@ -145,6 +150,7 @@ class Cluster:
                 keys=node.keys,
                 index=node.index,
                 node_count=len(self.nodes),
+                adversaries=frozenset(self.setting.adversaries),
                 seed=self.setting.seed,
                 started_ms=now_ms,
             )
@@ -235,7 +241,7 @@ class Cluster:
 
     def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
         if node.adversary is not None:
-            self._perform(node, node.adversary.on_gossip(topic, message, self._clock(node)))
+            self._perform(node, node.adversary.on_gossip(sender.index, topic, message, self._clock(node)))
         if node.engine is None:
             return
         admitted = node.engine.judge_gossip(topic, message)

@@ -32,6 +32,8 @@ class Network:
         self._faults = faults
         self._heal_ms = loop.start_ms + heal_ms
         self._groups: dict[int, int] = {}
+        self.bridges: frozenset[int] = frozenset()
+        """Nodes that everybody hears whatever falls apart: adversaries have friends."""
         self.random = random.Random(f"network-{seed}")
 
     def send(self, sender: int, receiver: int, deliver: Callable[[], None]) -> None:
@@ -49,6 +51,8 @@ class Network:
 
     def is_connected(self, one: int, other: int) -> bool:
         """Return whether two nodes hear each other now."""
+        if one in self.bridges or other in self.bridges:
+            return True
         return self._groups.get(one, 0) == self._groups.get(other, 0)
 
     def split(self, side: Iterable[int]) -> None:

@@ -45,8 +45,8 @@ class Adversary(Protocol):
         """Return what to do first."""
         ...
 
-    def on_gossip(self, topic: Topic, message: bytes, now_ms: Millis) -> Sequence[Action]:
-        """Take a message."""
+    def on_gossip(self, sender: int, topic: Topic, message: bytes, now_ms: Millis) -> Sequence[Action]:
+        """Take a message from a node."""
         ...
 
     def handle(self, event: Input, now_ms: Millis) -> Sequence[Action]:

@@ -32,7 +32,7 @@ from tests.sim.node import SimNode
 BLOCKS_PER_ANSWER = 50
 FETCH_TRIES = 8
 ARTIFACT_TRIES = 150
-WORK_MS_MAX = 80
+WORK_MS_MAX = 600
 
 Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
 

@@ -1,7 +1,7 @@
 """One node as a process of its own, for tests that stop or kill it.
 
-``python -m tests.node.libp2p.lone_node INDEX COUNT ADDRESS`` connects to member 0 at the address, prints where it listens
-itself, and publishes a message every 50 ms.
+``python -m tests.node.libp2p.lone_node INDEX COUNT ADDRESS`` connects to member 0 at the address, prints its own
+listen address, and publishes a message every 50 ms.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""Pinned digests: a change of any encoding or rule of the ledger shows here first, because it splits every chain."""
+"""Pinned digests: a change of any encoding or rule of the ledger shows here first, because it splits every chain.
+
+A change that is meant is accepted by writing what :func:`compute_vectors` returns to tests/vectors/ledger.json.
+"""
 
 import json
 from pathlib import Path

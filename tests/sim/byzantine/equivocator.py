@@ -33,7 +33,7 @@ class EquivocatingLeader:
     def start(self, now_ms: Millis) -> list[Action]:
         return self._double(self._puppet.start(now_ms))
 
-    def on_gossip(self, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
+    def on_gossip(self, sender: int, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
         return self._double(self._puppet.on_gossip(topic, message, now_ms))
 
     def handle(self, event: Input, now_ms: Millis) -> list[Action]:

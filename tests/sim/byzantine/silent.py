@@ -14,7 +14,7 @@ class SilentMember:
     def start(self, _now_ms: Millis) -> list[Action]:
         return []
 
-    def on_gossip(self, _topic: Topic, _message: bytes, _now_ms: Millis) -> list[Action]:
+    def on_gossip(self, _sender: int, _topic: Topic, _message: bytes, _now_ms: Millis) -> list[Action]:
         return []
 
     def handle(self, _event: Input, _now_ms: Millis) -> list[Action]:

@@ -6,6 +6,7 @@ goes further: each engine speaks to and listens to one half of the network only.
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from protocol.blocks import Block
 from protocol.gossip import Topic
@@ -29,7 +30,7 @@ class Twin:
     def start(self, now_ms: Millis) -> list[Action]:
         return _join([puppet.start(now_ms) for puppet in self._puppets])
 
-    def on_gossip(self, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
+    def on_gossip(self, sender: int, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
         hearing = [puppet for puppet in self._puppets if self._random.random() < HEARS]
         return _join([puppet.on_gossip(topic, message, now_ms) for puppet in hearing])
 
@@ -43,57 +44,71 @@ class Twin:
         return self._puppets[0].get_unfinalized_block(block_hash)
 
 
-class SplitTwin:
-    """Two engines with one key, each at home in one half of the network; even nodes are one half, odd ones the other."""
+@dataclass(slots=True)
+class Conspiracy:
+    """What split twins know of each other: which of their messages belong to which half of the network."""
 
-    def __init__(self, home: AdversaryHome) -> None:
+    halves: dict[bytes, set[int]] = field(default_factory=dict)
+
+    def make(self, home: AdversaryHome) -> "SplitTwin":
+        """Return a member of the conspiracy."""
+        return SplitTwin(home, self)
+
+
+class SplitTwin:
+    """Two engines with one key, one for the honest nodes with an even index and one for those with an odd index.
+
+    All first engines of a conspiracy hear each other, and all second ones, so that each half sees a network of its own.
+    """
+
+    def __init__(self, home: AdversaryHome, conspiracy: Conspiracy) -> None:
         self._puppets = (Puppet(home), Puppet(home, started_ms=Millis(home.started_ms + 1)))
-        self._turn = 0
-        self._halves = tuple(
-            tuple(index for index in range(home.node_count) if index % 2 == half) for half in range(2)
+        self._conspiracy = conspiracy
+        self._adversaries = home.adversaries
+        self._receivers = tuple(
+            tuple(index for index in range(home.node_count) if index in home.adversaries or index % 2 == half)
+            for half in range(2)
         )
 
     def start(self, now_ms: Millis) -> list[Action]:
-        return [action for half in range(2) for action in self._speak(half, self._puppets[half].start(now_ms))]
+        return _join([self._speak(half, self._puppets[half].start(now_ms)) for half in range(2)])
 
-    def on_gossip(self, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
-        return [
-            action
-            for half in range(2)
-            for action in self._speak(half, self._puppets[half].on_gossip(topic, message, now_ms))
-        ]
+    def on_gossip(self, sender: int, topic: Topic, message: bytes, now_ms: Millis) -> list[Action]:
+        is_ours = sender in self._adversaries
+        halves = sorted(self._conspiracy.halves[message]) if is_ours else [sender % 2]
+        return _join([self._speak(half, self._puppets[half].on_gossip(topic, message, now_ms)) for half in halves])
 
     def handle(self, event: Input, now_ms: Millis) -> list[Action]:
-        return [action for half in range(2) for action in self._speak(half, self._puppets[half].handle(event, now_ms))]
+        return _join([self._speak(half, self._puppets[half].handle(event, now_ms)) for half in range(2)])
 
-    def serve_blocks(self, from_height: Height) -> tuple[FinalizedBlock, ...]:
-        return self._puppets[0].serve_blocks(from_height)
+    def serve_blocks(self, _from_height: Height) -> tuple[FinalizedBlock, ...]:
+        return ()
 
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
-        return self._puppets[0].get_unfinalized_block(block_hash) or self._puppets[1].get_unfinalized_block(block_hash)
+        bodies = [puppet.get_unfinalized_block(block_hash) for puppet in self._puppets]
+        return bodies[0] or bodies[1]
 
     def _speak(self, half: int, effects: Sequence[Effect]) -> list[Action]:
-        return [
-            SendTo(receivers=self._halves[half], topic=effect.topic, message=effect.message)
-            if isinstance(effect, Broadcast)
-            else effect
-            for effect in effects
-        ]
+        actions: list[Action] = []
+        for effect in effects:
+            if isinstance(effect, Broadcast):
+                self._conspiracy.halves.setdefault(effect.message, set()).add(half)
+                actions.append(
+                    SendTo(receivers=self._receivers[half], topic=effect.topic, message=effect.message)
+                )
+            else:
+                actions.append(effect)
+        return actions
 
 
-def _join(parts: Sequence[Sequence[Effect]]) -> list[Action]:
+def _join(parts: Sequence[Sequence[Action]]) -> list[Action]:
     """Join what several engines want done; one timer serves them all, so the earliest wins."""
-    effects = [effect for part in parts for effect in part]
-    times = [effect.at_ms for effect in effects if isinstance(effect, ArmTimer)]
-    joined: list[Action] = [effect for effect in effects if not isinstance(effect, ArmTimer)]
+    actions = [action for part in parts for action in part]
+    times = [action.at_ms for action in actions if isinstance(action, ArmTimer)]
+    joined = [action for action in actions if not isinstance(action, ArmTimer)]
     return [*joined, ArmTimer(at_ms=min(times))] if times else joined
 
 
 def make(home: AdversaryHome) -> Twin:
     """Return the member."""
     return Twin(home)
-
-
-def make_split(home: AdversaryHome) -> SplitTwin:
-    """Return the member whose engines are split."""
-    return SplitTwin(home)

@@ -1,0 +1,114 @@
+"""What the core relies on in a learner: one suite for the supervised worker and for the fake that stands in for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.errors import WorkerFailed
+from node.learner import LearnerSettings, open_learner
+from node.ports import Learner
+from protocol.chunks import ArtifactHasher
+from protocol.learning.artifact_format import (
+    ModelSchema,
+    check_model_header,
+    check_scale_exponents,
+    check_update_header,
+)
+from protocol.parameters import AggregationRule
+from protocol.units import SCORE_WHOLE
+from tests.helpers import SCHEMA
+from tests.node.fakes import FakeLearner, make_model_bytes
+
+IMPLEMENTATIONS = ["worker", "fake"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A learner, its chain's schema, and a model on disk."""
+
+    learner: Learner
+    schema: ModelSchema
+    base: Path
+
+
+@asynccontextmanager
+async def open_subject(implementation: str, folder: Path) -> AsyncIterator[Subject]:
+    base = folder / "base"
+    if implementation == "fake":
+        base.write_bytes(make_model_bytes(1))
+        yield Subject(learner=FakeLearner(), schema=SCHEMA, base=base)
+        return
+    settings = LearnerSettings(
+        task="digits",
+        parameters=(),
+        member_index=0,
+        member_count=7,
+        aggregation=AggregationRule.MEDIAN,
+        schema=None,
+    )
+    with trio.fail_after(60):
+        async with open_learner(settings) as learner:
+            described = await learner.describe(initial_model=base)
+            yield Subject(learner=learner, schema=described.schema, base=base)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+async def test_update_is_an_artifact_of_the_chain_with_legal_scales(implementation: str, tmp_path: Path) -> None:
+    async with open_subject(implementation, tmp_path) as subject:
+        update = tmp_path / "update"
+        training = await subject.learner.train(round_number=1, base=subject.base, update=update)
+        artifact = update.read_bytes()
+        check_update_header(subject.schema, artifact, len(artifact))
+        check_scale_exponents(subject.schema, training.scale_exponents)
+        assert training.example_count > 0
+        assert training.train_ms >= 0
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+async def test_candidate_is_a_model_under_its_digest_whoever_aggregates(implementation: str, tmp_path: Path) -> None:
+    async with open_subject(implementation, tmp_path) as subject:
+        updates = []
+        for round_number in (1, 2):
+            path = tmp_path / f"update-{round_number}"
+            training = await subject.learner.train(round_number=round_number, base=subject.base, update=path)
+            updates.append((path, training.scale_exponents))
+        paths = [tmp_path / "candidate", tmp_path / "again"]
+        digests = []
+        for path in paths:
+            candidate = await subject.learner.aggregate(base=subject.base, updates=updates, candidate=path)
+            digests.append(candidate.digest)
+            artifact = path.read_bytes()
+            check_model_header(subject.schema, artifact, len(artifact))
+            hasher = ArtifactHasher()
+            hasher.update(artifact)
+            assert hasher.finish()[0] == candidate.digest
+        assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+async def test_score_of_one_model_is_always_the_same_share(implementation: str, tmp_path: Path) -> None:
+    async with open_subject(implementation, tmp_path) as subject:
+        scores = [await subject.learner.evaluate(model=subject.base) for _ in range(2)]
+        assert scores[0] == scores[1]
+        assert 0 <= scores[0] <= SCORE_WHOLE
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+async def test_abandoned_request_does_not_spoil_the_next(implementation: str, tmp_path: Path) -> None:
+    async with open_subject(implementation, tmp_path) as subject:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await subject.learner.train(round_number=1, base=subject.base, update=tmp_path / "update")
+        assert scope.cancelled_caught
+        assert 0 <= await subject.learner.evaluate(model=subject.base) <= SCORE_WHOLE
+
+
+async def test_both_learners_fail_with_the_same_error(tmp_path: Path) -> None:
+    async with open_subject("worker", tmp_path) as subject:
+        for learner in (subject.learner, FakeLearner(failure="the task raised")):
+            with pytest.raises(WorkerFailed):
+                await learner.train(round_number=1, base=tmp_path / "missing", update=tmp_path / "update")

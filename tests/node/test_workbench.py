@@ -1,0 +1,244 @@
+"""The workbench: every order ends in one result, failures make a node silent and nothing more."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from node.artifacts.fetcher import ArtifactFetcher
+from node.artifacts.service import ArtifactService
+from node.artifacts.store import ArtifactStore
+from node.blocking import run_inline
+from node.inbox import Inbox
+from node.ports import Service
+from node.timings import Timings
+from node.workbench import STALE_GRACE_S, Tools, Workbench
+from protocol.chunks import ArtifactHasher
+from protocol.gossip import Admission, Topic
+from protocol.interface import (
+    ArtifactStored,
+    BlockExecuted,
+    CandidateComputed,
+    ComputeCandidate,
+    EvaluateModel,
+    FetchArtifact,
+    Input,
+    ModelEvaluated,
+    TrainModel,
+    UpdateReference,
+    UpdateTrained,
+    WorkFailed,
+)
+from protocol.units import Digest, MemberId, Ppm, Round
+from tests.helpers import SCHEMA, LedgerBuilder, make_founders
+from tests.node.fakes import FakeLearner, make_model_bytes, make_update_bytes
+from tests.sim.memory_transport import open_memory_network
+
+FOUNDERS = make_founders(3)
+ME, PEER, _ = (keys.member for keys in FOUNDERS)
+EXPONENTS = (-16, -16)
+
+
+@dataclass(slots=True)
+class Bench:
+    """A workbench, what it works with, and another member's artifacts."""
+
+    workbench: Workbench
+    inbox: Inbox
+    learner: FakeLearner
+    mine: ArtifactStore
+    theirs: ArtifactStore
+
+    async def take_one(self) -> Input:
+        with trio.fail_after(600.0):
+            (event,) = await self.inbox.take(wait_s=None)
+        return event
+
+
+async def put(store: ArtifactStore, content: bytes) -> Digest:
+    path = store.make_temporary_path()
+    path.write_bytes(content)
+    return (await store.adopt(path)).digest
+
+
+def compute_digest_of(content: bytes) -> Digest:
+    hasher = ArtifactHasher()
+    hasher.update(content)
+    return hasher.finish()[0]
+
+
+def ignore_gossip(_topic: Topic, _neighbour: MemberId, _message: bytes) -> Admission:
+    return Admission.IGNORE
+
+
+@asynccontextmanager
+async def run_workbench(tmp_path: Path, learner: FakeLearner | None = None) -> AsyncIterator[Bench]:
+    mine = ArtifactStore(tmp_path / "mine", run_blocking=run_inline)
+    theirs = ArtifactStore(tmp_path / "theirs", run_blocking=run_inline)
+    learner = learner or FakeLearner()
+    async with open_memory_network(*(keys.member for keys in FOUNDERS)) as network:
+        transport = network.attach(ME, gossip=ignore_gossip, services={})
+        service = ArtifactService(theirs, run_blocking=run_inline)
+        network.attach(PEER, gossip=ignore_gossip, services={Service.ARTIFACT: service.handle})
+        inbox = Inbox()
+        tools = Tools(
+            learner=learner,
+            artifacts=mine,
+            fetcher=ArtifactFetcher(transport, mine, run_blocking=run_inline),
+            schema=SCHEMA,
+            timings=Timings(),
+        )
+        workbench = Workbench(inbox=inbox, tools=tools)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(workbench.run)
+            yield Bench(workbench=workbench, inbox=inbox, learner=learner, mine=mine, theirs=theirs)
+            nursery.cancel_scope.cancel()
+
+
+def make_settled(round_number: int) -> BlockExecuted:
+    """Return the news that a round has settled."""
+    builder = LedgerBuilder(founders=FOUNDERS)
+    for _ in range(round_number):
+        builder.run_round()
+    outcome = builder.blocks[-1].outcome
+    assert outcome.settled is not None
+    header = builder.blocks[-1].block.header
+    return BlockExecuted(
+        height=header.height,
+        view=header.view,
+        time_ms=header.time_ms,
+        leader=header.leader,
+        operation_count=0,
+        outcome=outcome,
+    )
+
+
+async def test_training_on_a_model_that_another_member_has_gives_an_update(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with run_workbench(tmp_path) as bench:
+        base = await put(bench.theirs, make_model_bytes(1))
+        bench.workbench.start(TrainModel(round=Round(4), base_digest=base))
+        event = await bench.take_one()
+        assert isinstance(event, UpdateTrained)
+        assert (event.round, event.base_digest, event.example_count) == (4, base, 7)
+        assert bench.mine.has(event.artifact_digest)
+        assert event.artifact_bytes == len(make_update_bytes(4))
+
+
+async def test_a_candidate_is_stored_under_the_digest_that_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with run_workbench(tmp_path) as bench:
+        base = await put(bench.mine, make_model_bytes(1))
+        update = await put(bench.theirs, make_update_bytes(2))
+        references = (UpdateReference(artifact_digest=update, scale_exponents=EXPONENTS),)
+        bench.workbench.start(ComputeCandidate(round=Round(1), base_digest=base, updates=references))
+        event = await bench.take_one()
+        assert isinstance(event, CandidateComputed)
+        assert (event.base_digest, event.update_digests) == (base, (update,))
+        assert bench.mine.has(event.candidate_digest)
+
+
+async def test_a_score_is_told_once_for_two_orders_of_the_same_model(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with run_workbench(tmp_path, FakeLearner(takes_s=2.0)) as bench:
+        model = await put(bench.mine, make_model_bytes(1))
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
+        bench.workbench.start(EvaluateModel(round=Round(2), model_digest=model))
+        assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
+        await trio.sleep(10.0)
+        assert bench.learner.calls == ["evaluate"]
+
+
+async def test_a_task_that_raises_makes_the_node_silent_in_this_round(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with run_workbench(tmp_path, FakeLearner(failure="the scanner is broken")) as bench:
+        model = await put(bench.mine, make_model_bytes(1))
+        for order in (
+            TrainModel(round=Round(3), base_digest=model),
+            EvaluateModel(round=Round(3), model_digest=model),
+        ):
+            bench.workbench.start(order)
+            assert await bench.take_one() == WorkFailed(round=Round(3), reason="the scanner is broken")
+        bench.learner.failure = ""
+        bench.workbench.start(EvaluateModel(round=Round(4), model_digest=model))
+        assert isinstance(await bench.take_one(), ModelEvaluated)
+
+
+async def test_an_artifact_is_fetched_and_told_of(tmp_path: Path, autojump_clock: MockClock) -> None:
+    content = make_update_bytes(9)
+    async with run_workbench(tmp_path) as bench:
+        digest = await put(bench.theirs, content)
+        order = FetchArtifact(
+            digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS
+        )
+        bench.workbench.start(order)
+        assert await bench.take_one() == ArtifactStored(digest=digest)
+        assert bench.mine.get_path(digest).read_bytes() == content
+
+
+async def test_an_update_with_a_strangers_header_is_never_told_of(tmp_path: Path, autojump_clock: MockClock) -> None:
+    content = bytearray(make_update_bytes(9))
+    content[12] ^= 1
+    async with run_workbench(tmp_path) as bench:
+        digest = await put(bench.theirs, bytes(content))
+        bench.workbench.start(
+            FetchArtifact(digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS)
+        )
+        await trio.sleep(60.0)
+        assert await bench.inbox.take(wait_s=0.0) == []
+        assert not bench.mine.has(digest)
+
+
+async def test_a_fetch_that_nobody_needs_any_more_ends(tmp_path: Path, autojump_clock: MockClock) -> None:
+    content = make_update_bytes(3)
+    async with run_workbench(tmp_path) as bench:
+        digest = compute_digest_of(content)
+        order = FetchArtifact(digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS)
+        bench.workbench.start(order)
+        await trio.sleep(5.0)
+        bench.workbench.forget((digest,))
+        assert await put(bench.theirs, content) == digest
+        await trio.sleep(60.0)
+        assert await bench.inbox.take(wait_s=0.0) == []
+        assert not bench.mine.has(digest)
+
+
+async def test_a_training_ends_soon_after_its_round_has_settled(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with run_workbench(tmp_path, FakeLearner(takes_s=1_000.0)) as bench:
+        model = await put(bench.mine, make_model_bytes(1))
+        bench.workbench.start(TrainModel(round=Round(1), base_digest=model))
+        await trio.sleep(1.0)
+        bench.workbench.note_observation(make_settled(1))
+        await trio.sleep(STALE_GRACE_S + 1.0)
+        bench.learner.takes_s = 0.0
+        bench.workbench.start(TrainModel(round=Round(1), base_digest=model))
+        assert isinstance(await bench.take_one(), UpdateTrained)
+
+
+async def test_a_training_of_the_next_round_goes_on_when_this_one_settles(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with run_workbench(tmp_path, FakeLearner(takes_s=100.0)) as bench:
+        model = await put(bench.mine, make_model_bytes(1))
+        bench.workbench.start(TrainModel(round=Round(2), base_digest=model))
+        await trio.sleep(1.0)
+        bench.workbench.note_observation(make_settled(1))
+        assert isinstance(await bench.take_one(), UpdateTrained)
+
+
+async def test_a_damaged_artifact_is_fetched_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    content = make_model_bytes(5)
+    async with run_workbench(tmp_path) as bench:
+        model = await put(bench.mine, content)
+        await put(bench.theirs, content)
+        path = bench.mine.get_path(model)
+        path.chmod(0o644)
+        path.write_bytes(b"cut")
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
+        assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
+        assert bench.mine.get_path(model).read_bytes() == content
