@@ -79,7 +79,7 @@ def main() -> None:
     from protocol.errors import InvariantViolation, ProtocolError
 
     try:
-        app()
+        app(prog_name="pnyx")
     except (NodeError, ProtocolError, InvariantViolation) as error:
         if _Settings.is_debug:
             raise

@@ -20,7 +20,8 @@ from statistics import median, quantiles
 _HEADER = struct.Struct("!HIQ")
 """Publisher's index, sequence number, and the machine's monotonic clock in nanoseconds when it was published."""
 _GRACE_S = 10.0
-_READY_S = 30.0
+_READY_S = 120.0
+_EXIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ def run_bench(*, nodes: int, seconds: float, rate: float, size: int) -> GossipRe
         results = [_ask(process) for process in processes]
         _tell_all(processes, "stop")
         for process in processes:
-            process.wait(timeout=_GRACE_S)
+            process.wait(timeout=_EXIT_S)
     finally:
         for process in processes:
             process.kill()

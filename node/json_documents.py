@@ -7,19 +7,24 @@ pairs of text objects. Floats do not occur.
 import dataclasses
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from functools import cache
-from typing import NewType, TypeAlias, TypeVar, cast
+from typing import Final, NewType, TypeAlias, TypeVar, cast
 
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
+from protocol.codec import INT64_MIN, UINT64_MAX
+from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
 
 T = TypeVar("T")
 
 _TEXT_PAIRS = tuple[tuple[str, str], ...]
+_HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
+_BYTES_LENGTHS: Final = {Digest: 32, MemberId: 32, Signature: 64, BlsPublicKey: 96, BlsSignature: 48, Salt: 32}
 
 _FromJson: TypeAlias = Callable[[JsonValue, str], object]
 """(value, where it stands, for errors)"""
@@ -95,7 +100,7 @@ def format_json(value: JsonValue) -> str:
 def suggest(name: str, known: typing.Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return a hint for a misspelt name, such as `` (did you mean 'listen'?)``; empty if no known one is near."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def check_keys(value: JsonValue, known: typing.Collection[str], *, where: str) -> JsonObject:
@@ -131,11 +136,11 @@ def _get_reader(hint: object) -> _FromJson:
     if hint == _TEXT_PAIRS:
         return _read_text_pairs
     if isinstance(hint, NewType):
-        return _get_reader(hint.__supertype__)
+        return _build_integer_reader(0) if hint.__supertype__ is int else _build_hex_reader(_BYTES_LENGTHS[hint])
     if hint is int:
-        return _read_int
+        return _build_integer_reader(INT64_MIN)
     if hint is bytes:
-        return _read_hex
+        return _build_hex_reader(None)
     if isinstance(hint, type) and hint in {bool, str}:
         return _build_exact_reader(hint)
     if isinstance(hint, type):
@@ -189,22 +194,25 @@ def _build_exact_reader(kind: type) -> _FromJson:
     return read
 
 
-def _read_int(value: JsonValue, where: str) -> object:
-    if type(value) is not int:
-        raise ConfigError(f"{where}: an integer is expected, not {_describe(value)}")
-    return value
+def _build_integer_reader(lowest: int) -> _FromJson:
+    def read(value: JsonValue, where: str) -> object:
+        if type(value) is not int or not lowest <= value <= UINT64_MAX:
+            raise ConfigError(f"{where}: an integer from {lowest} to 2**64-1 is expected, not {_describe(value)}")
+        return value
+
+    return read
 
 
-def _read_hex(value: JsonValue, where: str) -> object:
-    if isinstance(value, str):
-        try:
-            decoded = bytes.fromhex(value)
-        except ValueError:
-            decoded = None
+def _build_hex_reader(length: int | None) -> _FromJson:
+    what = "hex digits in lower case are" if length is None else f"{2 * length} hex digits in lower case are"
+
+    def read(value: JsonValue, where: str) -> object:
         # fromhex also takes spaces and capitals; one value has one spelling here.
-        if decoded is not None and decoded.hex() == value:
-            return decoded
-    raise ConfigError(f"{where}: hex digits in lower case are expected, not {_describe(value)}")
+        if isinstance(value, str) and _HEX.fullmatch(value) and length in {None, len(value) // 2}:
+            return bytes.fromhex(value)
+        raise ConfigError(f"{where}: {what} expected, not {_describe(value)}")
+
+    return read
 
 
 def _read_text_pairs(value: JsonValue, where: str) -> object:

@@ -16,7 +16,7 @@ from protocol.gossip import Admission, Topic
 from protocol.interface import ConsensusReceived, Input, OperationReceived
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
 from protocol.operations import OPERATION_BYTES_MAX, check_operation_signature, decode_operation
-from protocol.units import Digest, MemberId, View
+from protocol.units import Digest, MemberId, Sequence, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, check_certificate, check_vote
 
@@ -36,9 +36,10 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What admission needs to know of consensus to tell stale from new."""
+    """What admission needs to know of consensus and ledger to tell stale from new."""
 
     get_finalized_view: Callable[[], View]
+    get_next_sequence: Callable[[MemberId], Sequence]
     is_settled: Callable[[Vote], bool]
     has_certificate: Callable[[Certificate], bool]
 
@@ -79,6 +80,8 @@ class GossipAdmission:
         operation = decode_operation(encoded)
         if operation.content.member not in self._members:
             raise InvalidMessage("an operation of no member")
+        if operation.content.sequence < self._progress.get_next_sequence(operation.content.member):
+            raise StaleMessage("an operation whose number the ledger has left behind")
         check_operation_signature(self._chain_id, operation)
         return OperationReceived(operation=encoded)
 
@@ -111,8 +114,10 @@ class GossipAdmission:
         new = [vote for vote in message.votes if not self._progress.is_settled(vote)]
         if not new and message.attempt == 0:
             raise StaleMessage("votes that add nothing")
-        # A deliberate re-send asks for help, so it is worth one signature even if its votes are known.
-        checked = tuple(new) or message.votes[-1:]
+        # A deliberate re-send asks for help: its oldest vote tells how far behind the sender is, so it is checked in
+        # any case.
+        asking = message.votes[:1] if message.attempt > 0 else ()
+        checked = tuple(dict.fromkeys((*asking, *new)))
         for vote in checked:
             if vote.epoch != self._validators.epoch:
                 raise InvalidMessage(f"a vote of epoch {vote.epoch}")

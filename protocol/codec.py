@@ -56,12 +56,12 @@ def encode(value: object) -> bytes:
     Raises:
         InvariantViolation: A field holds what its type does not allow.
     """
-    return _pack(_get_coder(type(value)).to_plain(value))
+    return _encode(type(value), value)
 
 
 def encode_union(value: object, union: object) -> bytes:
     """Return the one encoding of a member of a union of tagged dataclasses."""
-    return _pack(_get_coder(union).to_plain(value))
+    return _encode(union, value)
 
 
 def decode(kind: type[T], encoded: bytes, *, bytes_max: int) -> T:
@@ -85,6 +85,13 @@ def decode_union(union: object, encoded: bytes, *, bytes_max: int) -> object:
         MalformedMessage: As :func:`decode`, or the tag is unknown.
     """
     return _decode(union, encoded, bytes_max)
+
+
+def _encode(hint: object, value: object) -> bytes:
+    try:
+        return _pack(_get_coder(hint).to_plain(value))
+    except MalformedMessage as error:
+        raise InvariantViolation(f"a {type(value).__name__} that has no encoding: {error}") from error
 
 
 def _decode(hint: object, encoded: bytes, bytes_max: int) -> object:

@@ -21,6 +21,7 @@ from protocol.errors import InvalidMessage, ProtocolError
 from protocol.evidence import Evidence, check_evidence
 from protocol.genesis import Genesis, build_validator_set, compute_chain_id
 from protocol.gossip import Topic
+from protocol.holdings import Holdings
 from protocol.interface import (
     ArmTimer,
     ArtifactStored,
@@ -30,7 +31,6 @@ from protocol.interface import (
     CandidateComputed,
     ConsensusReceived,
     Effect,
-    FetchArtifact,
     FinalizedBlock,
     ForgetArtifacts,
     Input,
@@ -45,20 +45,17 @@ from protocol.interface import (
     UpdateTrained,
     WorkFailed,
 )
-from protocol.ledger.state import LedgerState
+from protocol.ledger.state import LedgerState, get_account
 from protocol.ledger.transition import apply_block, check_block_operations, get_deadline_ms
 from protocol.mempool import Mempool
 from protocol.operations import (
-    Operation,
     Payload,
     ReportEvidence,
-    SubmitUpdate,
     decode_operation,
 )
 from protocol.own_operations import OwnOperations
 from protocol.restored import Restored
 from protocol.units import Digest, Millis
-from protocol.votes import Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +85,12 @@ class Engine:
         self._validators = build_validator_set(genesis)
         self.state: LedgerState = restored.state
         """The ledger after the last final block."""
-        self.artifacts = set(restored.artifacts)
-        """Digests of the artifacts on this node's disk."""
+        self._holdings = Holdings(genesis.parameters, genesis.schema, restored.artifacts)
         self._mempool = Mempool()
         self._own = OwnOperations(self._chain_id, config.key, self._mempool, genesis.parameters, config.started_ms)
         self._effects: list[Effect] = []
         self._reported: set[Digest] = set()
         self._wants_step = False
-        self._fetches: set[Digest] = set()
         self._duties = Duties(
             DutiesConfig(
                 chain_id=self._chain_id,
@@ -116,6 +111,7 @@ class Engine:
             self._members,
             Progress(
                 get_finalized_view=lambda: self.consensus.tree.tip.view,
+                get_next_sequence=lambda member: get_account(self.state, member).next_sequence,
                 is_settled=self.consensus.is_settled,
                 has_certificate=self.consensus.tree.has_certificate,
             ),
@@ -142,12 +138,12 @@ class Engine:
             case BlockFetched():
                 self._on_body(event.block)
             case ArtifactStored():
-                self.artifacts.add(event.digest)
+                self._holdings.digests.add(event.digest)
             case UpdateTrained():
-                self.artifacts.add(event.artifact_digest)
+                self._holdings.digests.add(event.artifact_digest)
                 self._duties.on_trained(event)
             case CandidateComputed():
-                self.artifacts.add(event.candidate_digest)
+                self._holdings.digests.add(event.candidate_digest)
                 self._effects.extend(self._duties.on_candidate(event, self.state))
             case ModelEvaluated():
                 self._effects.extend(self._duties.on_score(event))
@@ -171,7 +167,7 @@ class Engine:
 
     def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
         """Return the operations to order next."""
-        return self._mempool.collect(self.state, branch, self._parameters, self._is_held)
+        return self._mempool.collect(self.state, branch, self._parameters, self._holdings.is_held)
 
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves (C3)."""
@@ -179,18 +175,14 @@ class Engine:
 
     def fetch_missing_artifacts(self, block: Block) -> bool:
         """Return whether artifacts that the block names are not held yet, and ask for those (F3)."""
-        is_missing = False
-        for encoded in block.operations:
-            operation = decode_operation(encoded)
-            payload = operation.content.payload
-            if isinstance(payload, SubmitUpdate) and payload.artifact_digest not in self.artifacts:
-                self._fetch_update(operation, payload)
-                is_missing = True
-        return is_missing
+        missing = self._holdings.find_missing(block)
+        for operation in missing:
+            self._effects.extend(self._holdings.fetch(operation))
+        return bool(missing)
 
     def has_work(self, branch: tuple[Block, ...], now_ms: Millis) -> bool:
         """Return whether there is something to order, or a deadline has passed (C12)."""
-        if self._mempool.has_any(self.state, branch, self._is_held):
+        if self._mempool.has_any(self.state, branch, self._holdings.is_held):
             return True
         if branch:
             return False
@@ -199,15 +191,9 @@ class Engine:
 
     def _on_operation(self, encoded: bytes) -> None:
         operation = decode_operation(encoded)
-        if not self._mempool.add(encoded, operation, self.state):
-            return
-        payload = operation.content.payload
-        current = self.state.round
-        if not isinstance(payload, SubmitUpdate) or payload.artifact_digest in self.artifacts:
-            return
-        if current is not None and payload.round == current.round and operation.content.member in current.proposers:
+        if self._mempool.add(encoded, operation, self.state) and self._holdings.is_wanted(operation, self.state):
             # Fetched ahead of the block, so that votes need not wait for it.
-            self._fetch_update(operation, payload)
+            self._effects.extend(self._holdings.fetch(operation))
 
     def _on_blocks(self, event: BlocksFetched) -> None:
         try:
@@ -265,7 +251,7 @@ class Engine:
         if outcome.settled is not None:
             forgettable = self._duties.on_settled(outcome.settled, self.state)
             self._effects.append(ForgetArtifacts(digests=forgettable))
-            self._fetches.clear()
+            self._holdings.forget_requests()
         self._observe_phase(before)
         self._mempool.prune(self.state)
         self._wants_step = True
@@ -284,7 +270,7 @@ class Engine:
         self._effects.append(Observe(observation=entered))
 
     def _follow_duties(self, now_ms: Millis) -> None:
-        plan = self._duties.plan(self.state, self.artifacts, now_ms)
+        plan = self._duties.plan(self.state, self._holdings.digests, now_ms)
         self._effects.extend(plan.effects)
         for payload in plan.payloads:
             if payload not in self._mempool.get_payloads(self._config.key.member):
@@ -303,22 +289,6 @@ class Engine:
         self._effects.extend(self._own.submit(payload, self.state, now_ms))
         self._wants_step = True
 
-    def _is_held(self, manifest: SubmitUpdate) -> bool:
-        return manifest.artifact_digest in self.artifacts
-
-    def _fetch_update(self, operation: Operation, manifest: SubmitUpdate) -> None:
-        if manifest.artifact_digest in self._fetches:
-            return
-        self._fetches.add(manifest.artifact_digest)
-        self._effects.append(
-            FetchArtifact(
-                digest=manifest.artifact_digest,
-                bytes_expected=manifest.artifact_bytes,
-                source=operation.content.member,
-                scale_exponents=manifest.scale_exponents,
-            )
-        )
-
     def _compute_due_ms(self) -> Millis | None:
         """Return the time at which a block is wanted though nobody asks for an operation."""
         deadline_ms = get_deadline_ms(self.state)
@@ -330,16 +300,14 @@ class Engine:
     def _arm_timer(self, now_ms: Millis) -> None:
         due_ms = self._compute_due_ms()
         upcoming = due_ms if due_ms is not None and due_ms > now_ms else None
-        times = [
-            time for time in (self.consensus.compute_wakeup_ms(), self._own.resend_ms, upcoming) if time is not None
-        ]
+        wakeups = (self.consensus.compute_wakeup_ms(), self._own.resend_ms, upcoming)
+        times = [time for time in wakeups if time is not None]
         if times:
             self._effects.append(ArmTimer(at_ms=min(times)))
 
     def _build_consensus(self, restored: Restored) -> Consensus:
         state = restored.state
         tip = Tip(block_hash=state.block_hash, view=state.view, height=state.height, time_ms=state.time_ms)
-        certificate: Certificate | None = None if restored.tip is None else restored.tip.certificate
         config = ConsensusConfig(
             chain_id=self._chain_id,
             parameters=self._parameters,
@@ -349,4 +317,4 @@ class Engine:
             started_ms=self._config.started_ms,
             has_vote_log=restored.has_vote_log,
         )
-        return Consensus(config, self, tip, certificate)
+        return Consensus(config, self, tip, None if restored.tip is None else restored.tip.certificate)

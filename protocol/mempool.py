@@ -97,19 +97,23 @@ class Mempool:
     def _iterate(
         self, state: LedgerState, branch: tuple[Block, ...], is_held: Callable[[SubmitUpdate], bool]
     ) -> Iterator[bytes]:
+        """Yield what may be ordered, one operation per member and turn, so that nobody's many delay another's one."""
         if not self._pending:
             return
         ordered = _count_operations(branch)
-        for member in sorted(self._pending):
-            sequence = Sequence(get_account(state, member).next_sequence + ordered[member])
-            pending = self._pending[member]
-            while sequence in pending:
-                encoded, operation = pending[sequence]
-                payload = operation.content.payload
-                if isinstance(payload, SubmitUpdate) and not is_held(payload):
-                    break
-                yield encoded
-                sequence = Sequence(sequence + 1)
+        waiting = {
+            member: Sequence(get_account(state, member).next_sequence + ordered[member])
+            for member in sorted(self._pending)
+        }
+        while waiting:
+            for member, sequence in tuple(waiting.items()):
+                entry = self._pending[member].get(sequence)
+                payload = None if entry is None else entry[1].content.payload
+                if entry is None or (isinstance(payload, SubmitUpdate) and not is_held(payload)):
+                    del waiting[member]
+                else:
+                    yield entry[0]
+                    waiting[member] = Sequence(sequence + 1)
 
 
 def _count_operations(branch: tuple[Block, ...]) -> Counter[MemberId]:

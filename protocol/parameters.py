@@ -108,7 +108,7 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("idle_block_ms", 0, 10**9),
     ("clock_drift_max_ms", 10, 3_600_000),
     ("block_operations_max", 1, 1_000),
-    ("block_bytes_max", 10_000, 160_000),
+    ("block_bytes_max", 20_000, 160_000),
     ("artifact_bytes_max", 1_000, 1 << 40),
 )
 """Lowest and highest legal value of each integer parameter."""

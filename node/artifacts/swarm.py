@@ -2,7 +2,7 @@
 
 The list is checked against the artifact's name and each chunk against the list, on arrival. A member that sends
 anything else is dropped for this fetch and scored down; one that fails or does not hold the artifact is asked again
-later. When no chunk is left to hand out, those that are still on their way are asked from a second member as well, so
+later. When no chunk is left to hand out, those that are long on their way are asked from a second member as well, so
 that one slow member delays nobody.
 """
 
@@ -32,6 +32,9 @@ RANGE_CHUNKS: Final = 8
 
 REQUESTS_PER_CHUNK_MAX: Final = 2
 """From how many members one chunk is asked at a time."""
+
+PATIENCE_S: Final = 2.0
+"""How long a chunk is waited for before a second member is asked."""
 
 LIE_COST: Final = 50
 """By how much a wrong list or chunk lowers its sender's score."""
@@ -63,6 +66,8 @@ class Swarm:
         self._missing: set[int] = set()
         self._requested: Counter[int] = Counter()
         """How many members each chunk is being asked from."""
+        self._requested_at_s: dict[int, float] = {}
+        """When each chunk was last asked for."""
         self._active: set[MemberId] = set()
         self._changed = trio.Event()
 
@@ -126,6 +131,7 @@ class Swarm:
         try:
             while indexes := self._get_range():
                 self._requested.update(indexes)
+                self._requested_at_s.update(dict.fromkeys(indexes, trio.current_time()))
                 try:
                     await self._ask_range(member, chunks, indexes)
                 finally:
@@ -162,16 +168,20 @@ class Swarm:
             raise PeerUnreachable("it does not hold all of the artifact")
 
     def _get_range(self) -> range:
-        """Return consecutive missing chunks that the fewest members are being asked for; empty if there are none."""
+        """Return consecutive missing chunks to ask for: those that nobody is asked for, or else those that are late."""
         for requests in range(REQUESTS_PER_CHUNK_MAX):
-            first = min((index for index in self._missing if self._requested[index] == requests), default=None)
+            first = min((index for index in self._missing if self._is_wanted(index, requests)), default=None)
             if first is None:
                 continue
             end = first + 1
-            while end - first < RANGE_CHUNKS and end in self._missing and self._requested[end] == requests:
+            while end - first < RANGE_CHUNKS and end in self._missing and self._is_wanted(end, requests):
                 end += 1
             return range(first, end)
         return range(0)
+
+    def _is_wanted(self, index: int, requests: int) -> bool:
+        is_late = trio.current_time() - self._requested_at_s.get(index, 0.0) >= PATIENCE_S
+        return self._requested[index] == requests and (requests == 0 or is_late)
 
     def _drop_liar(self, member: MemberId, reason: str) -> None:
         self._sources.note_lie(member)

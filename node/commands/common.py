@@ -29,6 +29,16 @@ def get_home(home: Path) -> Path:
     return home.expanduser()
 
 
+def ask_passphrase() -> str | None:
+    """Return the passphrase of the keys: from the environment, or from whoever sits at the terminal."""
+    from node.keys import get_environment_passphrase
+
+    passphrase = get_environment_passphrase()
+    if passphrase is None and sys.stdin.isatty():
+        return str(typer.prompt("passphrase", hide_input=True, err=True))
+    return passphrase
+
+
 def quiet_logs() -> None:
     """Let only warnings through, to stderr: what a command prints is its result and nothing else."""
     from node.config_keys import LogFormat, LogLevel

@@ -29,7 +29,7 @@ def demo(
 ) -> None:
     """Run a real network on this machine: train, attack, vote, move stake, and check the outcome."""
     from node.config_keys import Attack
-    from node.demo.plan import DemoPlan, choose_directory
+    from node.demo.plan import DemoPlan, check_plan, choose_directory
     from node.demo.show import show_demo
     from protocol.parameters import AggregationRule
 
@@ -48,5 +48,6 @@ def demo(
             aggregation=AggregationRule[aggregation.upper()],
             seed=seed,
         )
+        check_plan(plan)
         exit_code = show_demo(plan, as_json=as_json)
     raise typer.Exit(exit_code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands.common import DEFAULT_HOME, HomeOption, get_home, print_note
+from node.commands.common import DEFAULT_HOME, HomeOption, ask_passphrase, get_home, print_note
 
 
 class LogFormat(StrEnum):
@@ -24,7 +24,8 @@ def run(
     """Run the node until it is told to stop (SIGTERM, Ctrl-C or pnyx stop)."""
     from node.daemon import run_daemon
 
-    run_daemon(get_home(home), log_format=None if log_format is None else log_format.value)
+    chosen = None if log_format is None else log_format.value
+    run_daemon(get_home(home), log_format=chosen, get_passphrase=ask_passphrase)
 
 
 def stop(home: HomeOption = DEFAULT_HOME) -> None:

@@ -9,6 +9,7 @@ from node.commands.common import (
     DEFAULT_HOME,
     HomeOption,
     JsonOption,
+    ask_passphrase,
     get_home,
     print_json,
     print_line,
@@ -18,6 +19,7 @@ from node.commands.common import (
 
 if TYPE_CHECKING:
     from node.cards import Card
+    from node.founding import Foundation
     from protocol.genesis import Genesis
 
 ListenOption = Annotated[
@@ -62,7 +64,7 @@ def show_card(home: HomeOption = DEFAULT_HOME) -> None:
     """Print this member's card as JSON, to send to the other founders."""
     from node.home import load_home
 
-    _print_card(load_home(get_home(home), get_passphrase=_ask_passphrase).make_card(), as_json=True)
+    _print_card(load_home(get_home(home), get_passphrase=ask_passphrase).make_card(), as_json=True)
 
 
 def check_card(card_file: Annotated[Path, typer.Argument(help="A member card.")], as_json: JsonOption = False) -> None:
@@ -102,12 +104,8 @@ def create_genesis(
     as_json: JsonOption = False,
 ) -> None:
     """Join cards, a task and parameters into genesis.json with its initial model."""
-    import trio
-
     from node.cards import load_card
-    from node.clock import OsEntropy, WallClock
     from node.founding import Foundation, build_parameters, parse_pairs
-    from node.founding import create_genesis as create
     from protocol.genesis import TaskSpec
     from protocol.parameters import AggregationRule, Preset
 
@@ -130,11 +128,7 @@ def create_genesis(
         parameters=parameters,
         search_paths=tuple(task_path or ()),
     )
-
-    async def run() -> "Genesis":
-        return await create(loaded, foundation, directory=output, entropy=OsEntropy(), clock=WallClock())
-
-    _print_genesis(trio.run(run), as_json=as_json)
+    _print_genesis(_found(loaded, foundation, output), as_json=as_json)
     if not as_json:
         print_note(
             f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home"
@@ -148,6 +142,18 @@ def check_genesis(
     from node.genesis_file import load_genesis
 
     _print_genesis(load_genesis(genesis_file), as_json=as_json)
+
+
+def _found(cards: "list[Card]", foundation: "Foundation", directory: Path) -> "Genesis":
+    import trio
+
+    from node.clock import OsEntropy, WallClock
+    from node.founding import create_genesis as create
+
+    async def run() -> "Genesis":
+        return await create(cards, foundation, directory=directory, entropy=OsEntropy(), clock=WallClock())
+
+    return trio.run(run)
 
 
 def _print_card(card: "Card", *, as_json: bool) -> None:
@@ -171,14 +177,3 @@ def _print_genesis(genesis: "Genesis", *, as_json: bool) -> None:
         return
     for line in format_genesis_report(genesis):
         print_line(line)
-
-
-def _ask_passphrase() -> str | None:
-    import sys
-
-    from node.keys import get_environment_passphrase
-
-    passphrase = get_environment_passphrase()
-    if passphrase is None and sys.stdin.isatty():
-        return str(typer.prompt("passphrase", hide_input=True, err=True))
-    return passphrase

@@ -39,7 +39,7 @@ class PlayedRound:
     model: str
     """The digest of the model after the round."""
     seconds: float
-    """From open to settled, in ledger time."""
+    """From open to settled, in ledger time; the first round counts from when the network was up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,7 @@ class Findings:
     setup_s: float
     first_verdict_s: float
     peak_rss_mb: float
+    """The highest sum over all processes that was sampled, in units of 2**20 bytes; shared pages count for each."""
     directory: str | None
     """Where the homes are kept, if they are."""
 

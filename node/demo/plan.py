@@ -73,7 +73,7 @@ class DemoPlan:
             choices={
                 "aggregation": self.aggregation,
                 "rounds_max": self.round_count,
-                "proposer_count": 2 if self.node_count > 3 else 1,
+                "proposer_count": 2 if self.node_count > 5 else 1,
                 "voter_count_max": VOTER_COUNT_MAX,
                 "treasury_initial": TREASURY_TOKENS_PER_NODE * self.node_count * MICRO_TOKENS_PER_TOKEN,
                 "train_deadline_ms": 20_000,
@@ -106,6 +106,8 @@ def check_plan(plan: DemoPlan) -> None:
         )
     if plan.directory.exists() and any(plan.directory.iterdir()):
         raise ConfigError(f"{plan.directory} is not empty: choose another directory with --keep")
+    plan.build_parameters()
+    parse_pairs(plan.task_params)
 
 
 @contextmanager

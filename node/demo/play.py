@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import psutil
 import trio
 
+from node.clock import WallClock
 from node.control import call
 from node.demo.checks import build_checks, check_clean_stop, verify_ledger
 from node.demo.findings import Check, Findings, PlayedRound, StakeChange
@@ -28,6 +29,7 @@ from node.errors import NodeError
 from node.json_values import JsonObject, get_int, get_list, get_object, get_text
 from node.testnet import NodeProcess, Testnet, open_testnet
 
+MEBIBYTE: Final = 1 << 20
 POLL_INTERVAL_S: Final = 0.2
 SAMPLE_INTERVAL_S: Final = 1.0
 CONNECT_WAIT_S: Final = 60.0
@@ -72,6 +74,7 @@ class Play:
         self._started_s: float = psutil.Process().create_time()
         self._peak_rss_bytes = 0
         self._setup_s = 0.0
+        self._ready_ms = 0
         self._first_verdict_s = 0.0
 
     async def run(self) -> Findings:
@@ -96,6 +99,7 @@ class Play:
             stop_check = check_clean_stop(testnet.nodes)
         self._enter("verifying an exported ledger from genesis")
         verify_check = await trio.to_thread.run_sync(verify_ledger, specs[0], findings.ledgers[0])
+        self._enter("done")
         return self._finish(findings, (stop_check, verify_check))
 
     async def _bring_up(self, testnet: Testnet) -> None:
@@ -109,6 +113,7 @@ class Play:
             while not all(_is_connected(status) for status in await ask_all(testnet.nodes, "status")):
                 await trio.sleep(POLL_INTERVAL_S)
         self._setup_s = self._compute_elapsed_s()
+        self._ready_ms = WallClock().get_now_ms()
 
     async def _follow_rounds(self, testnet: Testnet) -> None:
         self._enter("training")
@@ -133,7 +138,7 @@ class Play:
         request: JsonObject = {"command": "rounds", "from_round": len(scene.played) + 1, "limit": 100}
         settled = get_list(await call(reference.home, request))
         names = read_key_names(stakes)
-        scene.played += [read_round(get_object(record), names) for record in settled]
+        scene.played += [read_round(get_object(record), names, ready_ms=self._ready_ms) for record in settled]
         scene.stakes = read_bonded(stakes)
         if settled and not self._first_verdict_s:
             self._first_verdict_s = self._compute_elapsed_s()
@@ -187,7 +192,7 @@ class Play:
         return findings.with_ending(
             checks=(*build_checks(findings, self._plan), *checks),
             elapsed_s=self._compute_elapsed_s(),
-            peak_rss_mb=self._peak_rss_bytes / 1_000_000,
+            peak_rss_mb=self._peak_rss_bytes / MEBIBYTE,
         )
 
     async def _sample_memory(self, testnet: Testnet) -> None:

@@ -15,8 +15,15 @@ def get_names(described: JsonObject, key: str) -> tuple[str, ...]:
     return tuple(get_text(name) for name in get_list(described[key]))
 
 
-def read_round(record: JsonObject, names: Mapping[str, str]) -> PlayedRound:
-    """Return a settled round from its description; ``names`` maps full keys to names."""
+def read_round(record: JsonObject, names: Mapping[str, str], *, ready_ms: int) -> PlayedRound:
+    """Return a settled round from its description.
+
+    Args:
+        record: As a daemon described it.
+        names: Each member's name by its full key.
+        ready_ms: When the network was up. The first round opens with the genesis document, long before anybody could
+            begin, so it counts from here.
+    """
     number = get_int(record["round"])
     moves = [get_object(move) for move in get_list(record["moves"])]
     updates = [get_object(update) for update in get_list(record["updates"])]
@@ -39,7 +46,7 @@ def read_round(record: JsonObject, names: Mapping[str, str]) -> PlayedRound:
             if get_text(move["reason"]).startswith("SLASH")
         ),
         model=get_text(record["model"]),
-        seconds=(get_int(record["settled_ms"]) - get_int(record["opened_ms"])) / 1_000,
+        seconds=max(get_int(record["settled_ms"]) - max(get_int(record["opened_ms"]), ready_ms), 0) / 1_000,
     )
 
 

@@ -31,7 +31,7 @@ _CHUNK_BYTES: Final = 32_768
 _BATCH_BYTES: Final = 65_519
 """The most plaintext in one noise message."""
 _QUEUED_DATA_BYTES_MAX: Final = 131_072
-_QUEUED_BYTES_MAX: Final = 4_194_304
+_QUEUED_BYTES_MAX: Final = 2_097_152
 _INBOUND_STREAMS_MAX: Final = 32
 
 

@@ -141,14 +141,14 @@ WORKAROUNDS: Final[dict[str, Workaround]] = {
     ),
     "ignored_listen_failure": Workaround(
         symptom="a node that nobody can reach starts without a complaint",
-        cause="a listen address that is taken is skipped with a log line",
+        cause="a listen address that cannot be bound is skipped with a debug line; two processes may share one port",
         cure="we bind the sockets ourselves and fail",
         place="sockets.open_listener",
     ),
     "inbound_slots_never_returned": Workaround(
         symptom="inbound connections refused after a while",
-        cause="the slot of an inbound connection is held on behalf of the accepting task, and limits are of lifetimes",
-        cure="slots are for handshakes only",
+        cause="an inbound connection keeps its slot until the host stops, however short it was",
+        cure="slots are for handshakes, and are given back",
         place="handshake.Doorkeeper",
     ),
     "negative_dial_cache": Workaround(

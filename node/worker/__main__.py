@@ -3,6 +3,7 @@
 The main thread reads requests and notices the end of input, even while a task computes; one other thread does the work.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -46,8 +47,12 @@ def main() -> None:
 @cache
 def _get_service() -> "Service":
     # Importing torch takes seconds, during which the main thread must already watch the input.
+    # What an import makes stays for good: not looking for garbage meanwhile, or later in it, saves a tenth of the time.
+    gc.disable()
     from node.worker.service import Service  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     return Service()
 
 

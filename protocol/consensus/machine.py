@@ -112,11 +112,7 @@ class Consensus:
                     self._on_certificate(certificate)
 
     def on_block_body(self, block: Block) -> None:
-        """Take the body of an unfinalized block that was asked for.
-
-        Raises:
-            InvalidMessage: It is not what its leader published.
-        """
+        """Take the body of an unfinalized block; raises InvalidMessage if it is not what its leader published."""
         block_hash = compute_block_hash(self._config.chain_id, block.header)
         if self.tree.is_wanted(block_hash, block.header.view):
             check_body(self._config, block)
@@ -185,9 +181,7 @@ class Consensus:
     def _try_notarize(self, now_ms: Millis) -> None:
         """C3, for the current view only: the certificates of a proposal lead here."""
         proposal = self._proposals.get(self.view)
-        if proposal is None or not self._own.is_allowed(self.view):
-            return
-        if self._own.has_cast(self.view, VoteKind.NOTARIZE, VoteKind.NULLIFY):
+        if proposal is None or not self._own.is_free_to_cast(VoteKind.NOTARIZE, self.view):
             return
         header = proposal.block.header
         if not is_near_clock(self._config, header, now_ms, self._pacemaker.failures):
@@ -248,8 +242,7 @@ class Consensus:
             if message.attempt > 0 and vote.view < self.view:
                 # C16: only deliberate re-sends tell a straggler from a vote that was merely late.
                 self._outgoing.want_help()
-            # Admission has verified the votes that are not settled, and only these.
-            if vote.view <= self.view + VIEW_WINDOW and not self.is_settled(vote):
+            if self.tree.tip.view < vote.view <= self.view + VIEW_WINDOW:
                 self._count(vote)
 
     def _count(self, vote: Vote) -> None:
@@ -274,8 +267,8 @@ class Consensus:
                 self._count(vote)
             if certificate.kind is not VoteKind.FINALIZE:
                 self.effects.append(Persist(record=CertificateRecord(certificate=certificate)))
-            is_finalizable = certificate.kind is VoteKind.NOTARIZE and self._own.is_allowed(certificate.view)
-            if is_finalizable and not self._own.has_cast(certificate.view, VoteKind.NULLIFY, VoteKind.FINALIZE):
+            is_free = self._own.is_free_to_cast(VoteKind.FINALIZE, certificate.view)
+            if certificate.kind is VoteKind.NOTARIZE and is_free:
                 self._cast(VoteKind.FINALIZE, certificate.view, certificate.block_hash)
             if certificate.kind is VoteKind.NULLIFY and certificate.view >= self.view:
                 self._pacemaker.failures += 1
@@ -341,7 +334,7 @@ class Consensus:
             return
         view = self.view
         self._pacemaker.on_timeout()
-        if self._own.is_allowed(view) and not self._own.has_cast(view, VoteKind.FINALIZE, VoteKind.NULLIFY):
+        if self._own.is_free_to_cast(VoteKind.NULLIFY, view):
             leader = self._config.validators.compute_leader(view)
             self.effects.append(
                 Observe(observation=ViewFailed(view=view, leader=leader, failures=self._pacemaker.failures))

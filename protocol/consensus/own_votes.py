@@ -1,6 +1,7 @@
 """What this node has signed: cast once, durable before it leaves, remembered across restarts (C10)."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from protocol.consensus.checks import ConsensusConfig
 from protocol.interface import Effect, Observe, Persist, VotingResumed, VotingSuspended
@@ -11,6 +12,13 @@ from protocol.votes import Vote, VoteKind, sign_vote
 
 AMNESIA_VIEWS = 16
 """How far above a certificate formed after its start a node without a vote log begins to vote again."""
+
+EXCLUDED_BY: Final = {
+    VoteKind.NOTARIZE: (VoteKind.NOTARIZE, VoteKind.NULLIFY),
+    VoteKind.NULLIFY: (VoteKind.NULLIFY, VoteKind.FINALIZE),
+    VoteKind.FINALIZE: (VoteKind.FINALIZE, VoteKind.NULLIFY),
+}
+"""The votes after which one of a kind is no longer cast in the same view."""
 
 
 class OwnVotes:
@@ -59,6 +67,10 @@ class OwnVotes:
         """Return whether this node is a validator and remembers all it may have signed in a view."""
         is_validator = self._config.validators.has_member(self._config.key.member)
         return is_validator and not self._is_suspended and view > self._votes_after
+
+    def is_free_to_cast(self, kind: VoteKind, view: View) -> bool:
+        """Return whether a vote may be cast: it is allowed here, and none that excludes it was cast (C3, C4, C5)."""
+        return self.is_allowed(view) and not self.has_cast(view, *EXCLUDED_BY[kind])
 
     def cast(self, kind: VoteKind, view: View, block_hash: Digest | None) -> Vote:
         """Return a newly signed vote; the caller makes it durable before it leaves."""

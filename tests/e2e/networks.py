@@ -108,8 +108,7 @@ def read_roots(home: Path) -> dict[Height, bytes]:
     _, reader = open_ledger(home)
     with closing(reader):
         return {
-            finalized.block.header.height: outcome.state_root
-            for finalized, outcome in reader.iterate_blocks(Height(1))
+            finalized.block.header.height: outcome.state_root for finalized, outcome in reader.iterate_blocks(Height(1))
         }
 
 
@@ -121,9 +120,7 @@ def find_descendants(pid: int) -> list[psutil.Process]:
 
 def find_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Return those processes that still run; one that only waits to be reaped does not."""
-    return [
-        process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 async def wait_gone(processes: list[psutil.Process], *, timeout_s: float = 10.0) -> None:

@@ -38,7 +38,9 @@ async def _run_to_end(node: NodeProcess) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+async def test_a_second_daemon_on_a_home_is_refused_and_names_the_first(
+    pair: tuple[NodeSpec, ...], tmp_path: Path
+) -> None:
     specs = copy_homes(pair, tmp_path)
     async with open_testnet(specs) as testnet:
         first = testnet.nodes[0]
@@ -71,7 +73,9 @@ async def test_a_genesis_document_of_other_founders_is_refused(pair: tuple[NodeS
 
 
 @pytest.mark.slow
-async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
+async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(
+    pair: tuple[NodeSpec, ...], tmp_path: Path
+) -> None:
     specs = copy_homes(pair, tmp_path)
     config = specs[0].home / "config.toml"
     config.write_text(config.read_text().replace("worker_threads", "worker_thread"))
@@ -86,9 +90,7 @@ async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_da
     folder = tmp_path / "task"
     folder.mkdir()
     (folder / "faulty_task.py").write_text(FAULTY_TASK)
-    specs = await found_network(
-        tmp_path / "homes", count=3, task="faulty_task:FaultyDigits", search_paths=(folder,)
-    )
+    specs = await found_network(tmp_path / "homes", count=3, task="faulty_task:FaultyDigits", search_paths=(folder,))
     for spec in specs:
         shutil.copy(folder / "faulty_task.py", spec.home)
     async with open_testnet(specs) as testnet:

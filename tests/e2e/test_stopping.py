@@ -26,6 +26,10 @@ async def _start_with_worker(node: NodeProcess) -> list[psutil.Process]:
     return find_descendants(node.pid or 0)
 
 
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 @pytest.mark.slow
 async def test_sigterm_ends_a_daemon_and_its_worker_within_seconds(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
     specs = copy_homes(pair, tmp_path)
@@ -51,11 +55,20 @@ async def test_sigkill_of_a_daemon_takes_its_worker_along(pair: tuple[NodeSpec, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
-async def test_a_demo_that_is_ended_leaves_no_process(
-    tmp_path: Path, number: signal.Signals, exit_code: int
-) -> None:
-    command = [sys.executable, "-m", "cli", "demo", "--nodes", "3", "--malicious", "0", "--keep", str(tmp_path / "demo")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
+async def test_a_demo_that_is_ended_leaves_no_process(tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "cli",
+        "demo",
+        "--nodes",
+        "3",
+        "--malicious",
+        "0",
+        "--keep",
+        str(tmp_path / "demo"),
+    ]
+    with _start(command) as demo:
         with trio.fail_after(60.0):
             # Three daemons, and at least one worker among their children.
             while len(processes := find_descendants(demo.pid)) < 5:

@@ -10,8 +10,12 @@ from node.errors import WorkerFailed
 from node.ports import Candidate, Training
 from protocol.chunks import ArtifactHasher
 from protocol.interface import Effect, Input
-from protocol.learning.artifact_format import compute_model_header, compute_model_size_bytes, compute_update_header
-from protocol.learning.artifact_format import compute_update_size_bytes
+from protocol.learning.artifact_format import (
+    compute_model_header,
+    compute_model_size_bytes,
+    compute_update_header,
+    compute_update_size_bytes,
+)
 from protocol.ledger.state import LedgerState
 from protocol.units import Millis, Ppm
 from tests.helpers import SCHEMA
@@ -101,5 +105,3 @@ def make_update_bytes(number: int) -> bytes:
     """Return an update artifact of the test schema whose tensors depend on a number."""
     header = compute_update_header(SCHEMA)
     return header + bytes([number % 256]) * (compute_update_size_bytes(SCHEMA) - len(header))
-
-

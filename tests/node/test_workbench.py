@@ -141,9 +141,7 @@ async def test_a_candidate_is_stored_under_the_digest_that_is_told(tmp_path: Pat
         assert bench.mine.has(event.candidate_digest)
 
 
-async def test_a_score_is_told_once_for_two_orders_of_the_same_model(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_a_score_is_told_once_for_two_orders_of_the_same_model(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with run_workbench(tmp_path, FakeLearner(takes_s=2.0)) as bench:
         model = await put(bench.mine, make_model_bytes(1))
         bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
@@ -173,9 +171,7 @@ async def test_an_artifact_is_fetched_and_told_of(tmp_path: Path, autojump_clock
     content = make_update_bytes(9)
     async with run_workbench(tmp_path) as bench:
         digest = await put(bench.theirs, content)
-        order = FetchArtifact(
-            digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS
-        )
+        order = FetchArtifact(digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS)
         bench.workbench.start(order)
         assert await bench.take_one() == ArtifactStored(digest=digest)
         assert bench.mine.get_path(digest).read_bytes() == content

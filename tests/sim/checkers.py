@@ -1,9 +1,9 @@
 """What must hold in every run, whatever the faults: watched from outside the code under test.
 
-Agreement: one block and one state per height. Conservation: every micro-token is somewhere, once (L2). Nobody framed: no
-honest member is ever jailed (L7). No contradiction: no honest key signs two things that exclude each other, over all its lives
-(C10). Durable first: a vote is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's
-signature and fits its own certificate.
+Agreement: one block and one state per height. Conservation: every micro-token is somewhere, once (L2). Nobody framed:
+no honest member is ever jailed (L7). No contradiction: no honest key signs two things that exclude each other, over all
+its lives (C10). Durable first: a vote is on its node's disk before it leaves (C10). Intact ledgers: each final block
+has its leader's signature and fits its own certificate.
 """
 
 from dataclasses import dataclass, field
@@ -44,9 +44,8 @@ class SignatureBook:
                     self.add_certificate(certificate)
             case Proposal(block=block, parent_certificate=parent, nullifications=nullifications):
                 self.add_proposal(block.header)
-                for certificate in (parent, *nullifications):
-                    if certificate is not None:
-                        self.add_certificate(certificate)
+                for justification in (*nullifications, *([] if parent is None else [parent])):
+                    self.add_certificate(justification)
 
     def add_certificate(self, certificate: Certificate) -> None:
         """Take down the votes in a certificate."""

@@ -8,6 +8,7 @@ own stream of random numbers, so that a change in one does not shift the others.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias, assert_never
 
 from protocol.crypto import Domain, compute_digest
@@ -118,7 +119,7 @@ class Cluster:
     def start(self, *indexes: int) -> None:
         """Start nodes, all of them by default."""
         for index in indexes or [node.index for node in self.nodes if node.index not in self.setting.absent]:
-            self.loop.at(self.random.randint(0, 50), lambda index=index: self.boot(self.nodes[index]))
+            self.loop.at(self.random.randint(0, 50), partial(self.boot, self.nodes[index]))
 
     def is_settled(self, rounds: int) -> bool:
         """Return whether every honest node is up, has settled this many rounds, and stands at one height."""
@@ -234,10 +235,8 @@ class Cluster:
             self.checkers.on_adversary(topic, message)
         for receiver in receivers:
             if receiver != node.index:
-                other = self.nodes[receiver]
-                self.network.send(
-                    node.index, receiver, lambda other=other: self._receive(node, other, topic, message)
-                )
+                deliver = partial(self._receive, node, self.nodes[receiver], topic, message)
+                self.network.send(node.index, receiver, deliver)
 
     def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
         if node.adversary is not None:
@@ -280,10 +279,10 @@ class Cluster:
         span, faults = self.setting.heal_ms, self.setting.faults
         for _ in range(faults.crashes):
             index = self.random.choice(self.honest).index
-            self.loop.at(self.random.randrange(max(1, span)), lambda index=index: self._doomed.add(index))
+            self.loop.at(self.random.randrange(max(1, span)), partial(self._doomed.add, index))
         for _ in range(faults.partitions):
             begin = self.random.randrange(max(1, span))
             side = [index for index in range(len(self.nodes)) if self.random.random() < 0.5]
-            self.loop.at(begin, lambda side=side: self.network.split(side))
+            self.loop.at(begin, partial(self.network.split, side))
             self.loop.at(min(begin + self.random.randint(200, 4_000), span), self.network.heal)
         self.loop.at(span, self.network.heal)

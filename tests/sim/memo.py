@@ -12,12 +12,14 @@ import pytest
 import protocol.blocks
 import protocol.operations
 import protocol.votes
+from protocol.bls import check_bls_signature
+from protocol.crypto import check_signature
 
 
 @contextmanager
 def remember_signatures() -> Iterator[None]:
     """Remember successes while the context is open."""
-    signature, bls_signature = cache(protocol.votes.check_signature), cache(protocol.blocks.check_bls_signature)
+    signature, bls_signature = cache(check_signature), cache(check_bls_signature)
     with pytest.MonkeyPatch.context() as patch:
         for module in (protocol.votes, protocol.blocks, protocol.operations):
             patch.setattr(module, "check_signature", signature)

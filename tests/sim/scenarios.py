@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from protocol.ledger.state import compute_genesis_state
@@ -13,7 +14,6 @@ from tests.sim.cluster import Cluster, MakeAdversary, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
 from tests.sim.network import Faults
-from tests.sim.node import SimNode
 
 PARAMETERS: Final = Parameters(
     proposer_count=1,
@@ -36,25 +36,21 @@ def restart_often(cluster: Cluster) -> None:
     for delay_ms in range(300, cluster.setting.heal_ms, 700):
         node = cluster.random.choice(cluster.honest)
         pause_ms = cluster.random.randint(50, 500)
-        cluster.loop.at(delay_ms, lambda node=node, pause_ms=pause_ms: cluster.restart(node, after_ms=pause_ms))
+        cluster.loop.at(delay_ms, partial(cluster.restart, node, after_ms=pause_ms))
 
 
 def black_out(cluster: Cluster) -> None:
     """Take everybody down at once, twice."""
     for begin_ms in (1_000, 5_000):
         for node in cluster.honest:
-            begin, pause_ms = begin_ms + cluster.random.randint(0, 400), cluster.random.randint(100, 3_000)
-
-            def go_down(node: SimNode = node, pause_ms: int = pause_ms) -> None:
-                cluster.restart(node, after_ms=pause_ms)
-
-            cluster.loop.at(begin, go_down)
+            delay_ms, pause_ms = begin_ms + cluster.random.randint(0, 400), cluster.random.randint(100, 3_000)
+            cluster.loop.at(delay_ms, partial(cluster.restart, node, after_ms=pause_ms))
 
 
 def stay_away(cluster: Cluster) -> None:
     """Take one node down until the others have gone on for long."""
     node = cluster.random.choice(cluster.honest)
-    cluster.loop.at(cluster.random.randint(500, 2_000), lambda: cluster.restart(node, after_ms=60_000))
+    cluster.loop.at(cluster.random.randint(500, 2_000), partial(cluster.restart, node, after_ms=60_000))
 
 
 def forget_votes(cluster: Cluster) -> None:
@@ -114,7 +110,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "two-thirds-and-one-4": Scenario(
         weights=(30 * TOKEN - 1, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN + 1), absent_count=1, script=restart_often
     ),
-    "long-absence-4": Scenario(rounds=12, faults=Faults(loss=0.02), heal_ms=4_000, deadline_ms=300_000, script=stay_away),
+    "long-absence-4": Scenario(
+        rounds=12, faults=Faults(loss=0.02), heal_ms=4_000, deadline_ms=300_000, script=stay_away
+    ),
     "black-out-4": Scenario(faults=Faults(loss=0.05), script=black_out),
     "black-out-5": Scenario(node_count=5, faults=ROUGH, script=black_out),
     "lost-votes-4": Scenario(rounds=6, faults=ROUGH, script=forget_votes),

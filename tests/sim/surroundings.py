@@ -1,7 +1,8 @@
 """What a node reaches outside its engine: a worker that makes up its answers, and other nodes' disks.
 
-The worker is a fake with the real one's manners: it takes time, it works only with artifacts that are on its own disk and fetches
-those that are not, and equal inputs give equal results on every node. Scores lie so close together that everybody accepts.
+The worker is a fake with the real one's manners: it takes time, it works only with artifacts that are on its own disk
+and fetches those that are not, and equal inputs give equal results on every node. Scores lie so close together that
+everybody accepts.
 """
 
 import random

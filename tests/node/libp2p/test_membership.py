@@ -1,6 +1,7 @@
 """Who gets in, and what happens to everybody else (L1)."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -18,10 +19,12 @@ from libp2p.transport.upgrader import TransportUpgrader
 from structlog.testing import capture_logs
 
 from node.libp2p_transport.faults import LinkFailed
+from node.libp2p_transport.frames import encode_frame
 from node.libp2p_transport.sockets import TcpConnection
 from node.peer_ids import member_to_peer_id
+from node.ports import SendFrame, Service
 from protocol.gossip import Topic
-from protocol.units import Millis
+from protocol.units import MemberId, Millis
 from tests.node.libp2p.members import (
     Node,
     get_port,
@@ -122,6 +125,24 @@ async def test_no_muxer_but_yamux_is_agreed_to(protocol: str, is_accepted: bool)
         with negotiating(is_accepted):
             await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(secured))
         raw.abort()
+
+
+ANSWER = encode_frame(b"\x00hello " + make_member(1)[:4]) + encode_frame(b"\x01")
+
+
+@pytest.mark.parametrize(("index", "outcome"), [(1, ANSWER.hex()), (9, "refused")])
+async def test_the_librarys_own_host_gets_in_as_a_member_and_not_as_a_stranger(index: int, outcome: str) -> None:
+    async def answer(member: MemberId, request: bytes, send: SendFrame) -> None:
+        await send(request + b" " + member[:4])
+
+    async with open_node(make_settings(0, count=2), services={Service.STATUS: answer}) as target:
+        address = target.transport.get_listen_addresses()[0]
+        module = [sys.executable, "-m", "tests.node.libp2p.stock_host"]
+        with trio.fail_after(30):
+            host = await trio.run_process(
+                [*module, str(index), member_to_peer_id(target.member), address], capture_stdout=True
+            )
+        assert host.stdout.decode().strip() == outcome
 
 
 async def read_to_end(stream: trio.SocketStream) -> float:

@@ -6,7 +6,6 @@ It votes for both. The second block is as valid as the first: only its time diff
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 from protocol.blocks import Block, compute_block_hash, sign_block
 from protocol.codec import decode_union, encode_union
@@ -89,7 +88,7 @@ def _get_proposal(effect: Effect) -> Proposal | None:
     if not isinstance(effect, Broadcast) or effect.topic is not Topic.CONSENSUS:
         return None
     message = decode_union(ConsensusMessage, effect.message, bytes_max=len(effect.message))
-    return cast(Proposal, message) if isinstance(message, Proposal) else None
+    return message if isinstance(message, Proposal) else None
 
 
 def make(home: AdversaryHome) -> EquivocatingLeader:

@@ -1,7 +1,7 @@
 """The forger: takes part like an honest member, and beside that sends whatever might fool somebody.
 
-Votes in other members' names, certificates with too little behind them, old signatures in new company, blocks with a signature
-that is not their leader's. All of it must be refused, and nobody may fall over it.
+Votes in other members' names, certificates with too little behind them, old signatures in new company, blocks with a
+signature that is not their leader's. All of it must be refused, and nobody may fall over it.
 """
 
 import random

@@ -1,7 +1,7 @@
 """The twin: one key, two engines that know nothing of each other, as after a restored backup that was left running.
 
-Each hears only a part of what arrives, so that they come to contradict each other: they vote and propose twice. A split twin
-goes further: each engine speaks to and listens to one half of the network only.
+Each hears only a part of what arrives, so that they come to contradict each other: they vote and propose twice. A
+split twin goes further: each engine speaks to and listens to one half of the network only.
 """
 
 import random
@@ -105,8 +105,10 @@ def _join(parts: Sequence[Sequence[Action]]) -> list[Action]:
     """Join what several engines want done; one timer serves them all, so the earliest wins."""
     actions = [action for part in parts for action in part]
     times = [action.at_ms for action in actions if isinstance(action, ArmTimer)]
-    joined = [action for action in actions if not isinstance(action, ArmTimer)]
-    return [*joined, ArmTimer(at_ms=min(times))] if times else joined
+    joined: list[Action] = [action for action in actions if not isinstance(action, ArmTimer)]
+    if times:
+        joined.append(ArmTimer(at_ms=min(times)))
+    return joined
 
 
 def make(home: AdversaryHome) -> Twin:

@@ -1,0 +1,70 @@
+"""Which artifacts this node holds, and which of those that manifests name it has asked for (F3).
+
+A manifest that the ledger would refuse in any state is worth no download, so nobody can make this node ask for an
+artifact of another size than the chain's updates have.
+"""
+
+from protocol.blocks import Block
+from protocol.errors import InvalidMessage
+from protocol.interface import FetchArtifact
+from protocol.learning.artifact_format import ModelSchema
+from protocol.learning.manifest import check_manifest
+from protocol.ledger.state import LedgerState
+from protocol.operations import Operation, SubmitUpdate, decode_operation
+from protocol.parameters import Parameters
+from protocol.units import Digest
+
+
+class Holdings:
+    """The artifacts on this node's disk, and the requests for others."""
+
+    def __init__(self, parameters: Parameters, schema: ModelSchema, held: frozenset[Digest]) -> None:
+        """Start with what the disk holds, and nothing asked for."""
+        self._parameters = parameters
+        self._schema = schema
+        self.digests = set(held)
+        """The complete artifacts on disk."""
+        self._asked: set[Digest] = set()
+
+    def is_held(self, manifest: SubmitUpdate) -> bool:
+        """Return whether the artifact that a manifest names is on disk."""
+        return manifest.artifact_digest in self.digests
+
+    def find_missing(self, block: Block) -> tuple[Operation, ...]:
+        """Return the operations of a block that name an artifact which is not on disk."""
+        operations = (decode_operation(encoded) for encoded in block.operations)
+        return tuple(operation for operation in operations if self._is_missing(operation))
+
+    def is_wanted(self, operation: Operation, state: LedgerState) -> bool:
+        """Return whether an operation names a missing artifact that the open round may need, before it is ordered."""
+        current, payload = state.round, operation.content.payload
+        if current is None or not isinstance(payload, SubmitUpdate) or self.is_held(payload):
+            return False
+        return payload.round == current.round and operation.content.member in current.proposers
+
+    def fetch(self, operation: Operation) -> list[FetchArtifact]:
+        """Return the request for an operation's artifact, unless it was made before or the manifest is wrong."""
+        manifest = operation.content.payload
+        if not isinstance(manifest, SubmitUpdate) or manifest.artifact_digest in self._asked:
+            return []
+        try:
+            check_manifest(self._parameters, self._schema, manifest)
+        except InvalidMessage:
+            return []
+        self._asked.add(manifest.artifact_digest)
+        return [
+            FetchArtifact(
+                digest=manifest.artifact_digest,
+                bytes_expected=manifest.artifact_bytes,
+                source=operation.content.member,
+                scale_exponents=manifest.scale_exponents,
+            )
+        ]
+
+    def forget_requests(self) -> None:
+        """Let everything be asked for again: a round is over."""
+        self._asked.clear()
+
+    def _is_missing(self, operation: Operation) -> bool:
+        payload = operation.content.payload
+        return isinstance(payload, SubmitUpdate) and not self.is_held(payload)

@@ -1,0 +1,151 @@
+"""The command line: errors in one line, exit codes, documents for programs, and nothing heavy at the start."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli
+from node.json_values import JsonObject, get_list, get_object
+
+COMMANDS = (
+    *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
+    "verify",
+)
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Return a function that runs one command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pnyx", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run
+
+
+def make_card(invoke: Invoke, directory: Path, name: str, port: int) -> Path:
+    home = directory / name
+    code, _, _ = invoke("init", "--home", str(home), "--name", name, "--listen", f"/ip4/127.0.0.1/tcp/{port}")
+    assert code == 0
+    code, out, _ = invoke("card", "show", "--home", str(home))
+    assert code == 0
+    card = directory / f"{name}.card"
+    card.write_text(out)
+    return card
+
+
+def test_help_names_every_command(invoke: Invoke) -> None:
+    code, out, _ = invoke("--help")
+    assert code == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['pnyx', '--help']\nimport cli\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'trio', 'libp2p', 'torch', 'numpy', 'nacl', 'structlog', 'sqlite3', 'rich.table', 'msgpack'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.endswith("HEAVY []\n")
+
+
+def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: Invoke, tmp_path: Path) -> None:
+    cards = [make_card(invoke, tmp_path, name, 4_001 + index) for index, name in enumerate(("ada", "bob", "cyd"))]
+    code, out, _ = invoke("card", "check", str(cards[0]))
+    assert code == 0
+    assert out.startswith("good: ada, member ")
+
+    options = ("--name", "trial", "--rounds", "9", "--aggregation", "mean", "--set", "train_deadline_ms=5000")
+    code, out, _ = invoke("genesis", "create", *map(str, cards), *options, "-o", str(tmp_path / "shared"), "--json")
+    assert code == 0
+    created: JsonObject = get_object(json.loads(out))
+    parameters = get_object(created["parameters"])
+    assert (parameters["rounds_max"], parameters["aggregation"], parameters["train_deadline_ms"]) == (9, "mean", 5_000)
+    assert [get_object(member)["name"] for member in get_list(created["members"])] == sorted(
+        ("ada", "bob", "cyd"), key=lambda name: str(json.loads((tmp_path / f"{name}.card").read_text())["member"])
+    )
+
+    code, out, _ = invoke("genesis", "check", str(tmp_path / "shared" / "genesis.json"), "--json")
+    assert code == 0
+    assert get_object(json.loads(out)) == created
+
+    code, out, _ = invoke("genesis", "check", str(tmp_path / "shared" / "genesis.json"))
+    assert "0 of the 3 members (30 %) are malicious, they hold most of a round's 1 votes with probability 0.0%" in out
+
+    code, _, err = invoke("genesis", "create", *map(str, cards), "-o", str(tmp_path / "shared"))
+    assert (code, err.count("\n")) == (64, 1)
+    assert "genesis.json exists" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("status", "--home", "HOME"), 69, "no daemon runs on HOME; start it with: pnyx run --home HOME"),
+        (("watch", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("stop", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("run", "--home", "HOME"), 64, "make a home with `pnyx init`"),
+        (("card", "show", "--home", "HOME"), 64, "make a home with `pnyx init`"),
+        (("card", "check", "HOME/none.card"), 64, "No such file"),
+        (("genesis", "check", "HOME/none.json"), 64, "No such file"),
+        (("ledger", "show", "--home", "HOME"), 64, "there is no ledger in HOME"),
+        (("ledger", "export", "--home", "HOME", "-o", "HOME/out"), 64, "there is no ledger in HOME"),
+        (("model", "export", "--home", "HOME", "-o", "HOME/out"), 64, "there is no ledger in HOME"),
+        (("demo", "--nodes", "1"), 64, "--nodes 1: give 2 to 40"),
+        (("demo", "--set", "speed=9"), 64, "unknown parameter 'speed'"),
+        (("demo", "--set", "block_interval_ms=fast"), 64, "it must be an integer"),
+        (("demo", "--param", "split"), 64, "'split' is not key=value"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(
+    invoke: Invoke, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    home = str(tmp_path)
+    found, out, err = invoke(*(argument.replace("HOME", home) for argument in arguments))
+    assert found == code
+    assert words.replace("HOME", home) in err
+    assert err.startswith("pnyx: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("fly",), ("demo", "--nodes", "many"), ("demo", "--attack", "charm"), ("verify",)]
+)
+def test_wrong_usage_exits_with_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    code, out, err = invoke(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "Usage: pnyx" in err
+
+
+def test_verify_of_something_else_fails_with_the_height(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.pnyx"
+    path.write_bytes(b"no ledger")
+    code, out, _ = invoke("verify", str(path))
+    assert code == 1
+    assert out.startswith("WRONG at height 0: ")
+    code, out, _ = invoke("verify", str(path), "--json")
+    assert code == 1
+    assert get_object(json.loads(out))["height"] == 0
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from node.errors import DaemonUnreachable
+
+    monkeypatch.setattr(sys, "argv", ["pnyx", "--debug", "status", "--home", str(tmp_path)])
+    with pytest.raises(DaemonUnreachable):
+        cli.main()

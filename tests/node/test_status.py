@@ -1,0 +1,243 @@
+"""What a node tells people: status, rounds, stakes, model, and every observation, all of it JSON."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import structlog
+import structlog.testing
+import trio
+import trio.testing
+
+from node.control_desk import ControlDesk
+from node.demo.reading import compute_counted_stake
+from node.errors import ConfigError, WorkerFailed
+from node.json_values import JsonObject, JsonValue, get_list, get_object
+from node.observations import WATCHER_OBSERVATIONS_MAX, ObservationHub, describe_observation
+from node.status import Informant, Windows
+from node.timings import Timings
+from protocol.evidence import Offence
+from protocol.genesis import FIRST_EPOCH
+from protocol.gossip import Admission, Topic
+from protocol.interface import (
+    BlockExecuted,
+    CandidateDiffers,
+    FinalizedBlock,
+    Observation,
+    OffenceSeen,
+    Persist,
+    PersistBlock,
+    PhaseEntered,
+    ViewFailed,
+    VotingResumed,
+    VotingSuspended,
+    WorkAbandoned,
+)
+from protocol.journal import ScoreRecord
+from protocol.ledger.state import compute_state_root
+from protocol.outcomes import Phase
+from protocol.units import Digest, MemberId, Millis, Ppm, Round, View
+from tests.helpers import LedgerBuilder, make_digest, make_founders
+from tests.node.fakes import TrioClock
+from tests.sim.memory_store import MemoryDisk, MemoryStore
+from tests.sim.memory_transport import open_memory_network
+
+FOUNDERS = make_founders(4)
+ME = FOUNDERS[0].member
+
+
+@dataclass(slots=True)
+class Desk:
+    """A control desk on a ledger, and what it has sent."""
+
+    desk: ControlDesk
+    hub: ObservationHub
+    builder: LedgerBuilder
+    sent: list[JsonValue] = field(default_factory=list)
+
+    async def ask(self, request: JsonObject) -> JsonValue:
+        async def send(result: JsonValue) -> None:
+            self.sent.append(result)
+
+        await self.desk.handle(request, send)
+        return json.loads(json.dumps(self.sent.pop()))
+
+
+def refuse_gossip(_topic: Topic, _neighbour: MemberId, _message: bytes) -> Admission:
+    return Admission.IGNORE
+
+
+async def measure_score(digest: Digest) -> Ppm:
+    if digest == make_digest("broken"):
+        raise WorkerFailed("NaN in the model")
+    return Ppm(500_000)
+
+
+@asynccontextmanager
+async def open_desk(builder: LedgerBuilder) -> AsyncIterator[Desk]:
+    """Give a desk on a node with this ledger, connected to one of three others."""
+    store = MemoryStore(disk=MemoryDisk(), genesis=builder.genesis, member=ME)
+    store.load()
+    for built in builder.blocks:
+        final = FinalizedBlock(block=built.block, certificate=builder.certify(built.block))
+        await store.append([PersistBlock(height=built.block.header.height, finalized=final, outcome=built.outcome)])
+    await store.append([Persist(record=ScoreRecord(model_digest=builder.genesis.model_digest, score=Ppm(123_000)))])
+    hub = ObservationHub()
+    async with open_memory_network(*(keys.member for keys in FOUNDERS)) as network:
+        network.attach(FOUNDERS[1].member, gossip=refuse_gossip, services={})
+        windows = Windows(
+            get_state=lambda: builder.state,
+            get_view=lambda: View(builder.state.view + 1),
+            is_voting=lambda: hub.is_voting,
+            store=store,
+            transport=network.attach(ME, gossip=refuse_gossip, services={}),
+            clock=TrioClock(),
+            timings=Timings(),
+        )
+        informant = Informant(genesis=builder.genesis, member=ME, version="1", windows=windows)
+        desk = ControlDesk(
+            informant=informant, hub=hub, get_score={make_digest("known"): 7}.get, measure_score=measure_score
+        )
+        yield Desk(desk=desk, hub=hub, builder=builder)
+
+
+async def test_the_status_names_round_phase_roles_and_place() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_round()
+    builder.run_draw()
+    async with open_desk(builder) as desk:
+        status = get_object(await desk.ask({"command": "status"}))
+    assert (status["height"], status["rounds_settled"]) == (builder.state.height, 1)
+    assert status["state_root"] == compute_state_root(builder.state).hex()
+    assert (status["members_connected"], status["members_other"]) == (1, 3)
+    current = get_object(status["round"])
+    assert (current["round"], current["phase"]) == (2, "TRAIN")
+    names = {keys.member: keys.founder.name for keys in FOUNDERS}
+    assert current["proposers"] == [names[member] for member in builder.round.proposers]
+    expected_role = "proposer" if ME in builder.round.proposers else "voter" if ME in builder.round.voters else None
+    assert get_list(current["own_roles"]) == ([expected_role] if expected_role else [])
+
+
+async def test_rounds_carry_names_tally_and_moves() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    records = [builder.run_round(), builder.run_round(is_accept=False)]
+    async with open_desk(builder) as desk:
+        rounds = [get_object(record) for record in get_list(await desk.ask({"command": "rounds"}))]
+        assert await desk.ask({"command": "rounds", "from_round": 2}) == rounds[1:]
+        assert await desk.ask({"command": "rounds", "limit": 1}) == rounds[:1]
+    assert [record["verdict"] for record in rounds] == ["ACCEPT", "REJECT"]
+    for described, record in zip(rounds, records, strict=True):
+        assert described["accept_count"] == record.accept_count
+        assert len(get_list(described["moves"])) == len(record.moves)
+        assert len(get_list(described["proposer_names"])) == len(record.proposers)
+
+
+async def test_the_stakes_add_up_to_the_supply() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_round()
+    async with open_desk(builder) as desk:
+        stakes = get_object(await desk.ask({"command": "stakes"}))
+    assert compute_counted_stake(stakes) == stakes["supply"] == builder.state.supply
+
+
+async def test_the_model_comes_with_lineage_and_own_scores() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    accepted = builder.run_round()
+    builder.run_round(is_accept=False)
+    async with open_desk(builder) as desk:
+        model = get_object(await desk.ask({"command": "model"}))
+    assert model["digest"] == builder.state.model_digest.hex()
+    assert model["scores"] == {builder.genesis.model_digest.hex(): 123_000}
+    assert model["lineage"] == [{"round": 1, "verdict": "ACCEPT", "model": accepted.model_digest.hex()}]
+
+
+async def test_a_score_is_what_was_recorded_or_else_measured_now() -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        for word, score in (("known", 7), ("new", 500_000), ("broken", None)):
+            answer = get_object(await desk.ask({"command": "score", "digest": make_digest(word).hex()}))
+            assert answer["score"] == score
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "zz" * 32, "00" * 31, None, 7])
+async def test_a_digest_that_is_none_is_refused(digest: JsonValue) -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        with pytest.raises(ValueError, match=r"."):
+            await desk.ask({"command": "score", "digest": digest})
+
+
+async def test_an_unknown_command_is_refused() -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        with pytest.raises(ConfigError, match="knows no command 'fly'"):
+            await desk.ask({"command": "fly"})
+
+
+async def test_stop_asks_for_the_end_and_never_answers() -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        with trio.move_on_after(0.05) as waiting:
+            await desk.ask({"command": "stop"})
+        assert waiting.cancelled_caught
+        assert desk.desk.stop_requested.is_set()
+
+
+async def test_watching_begins_with_the_status_and_follows_what_happens() -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk, trio.open_nursery() as nursery:
+        nursery.start_soon(desk.ask, {"command": "watch"})
+        await trio.testing.wait_all_tasks_blocked()
+        desk.hub.publish(ViewFailed(view=View(3), leader=ME, failures=2))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [get_object(event)["event"] for event in desk.sent] == ["Status", "ViewFailed"]
+        nursery.cancel_scope.cancel()
+
+
+def make_observations() -> list[Observation]:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_round()
+    header = builder.blocks[-1].block.header
+    return [
+        BlockExecuted(
+            height=header.height,
+            view=header.view,
+            time_ms=header.time_ms,
+            leader=header.leader,
+            operation_count=1,
+            outcome=builder.blocks[-1].outcome,
+        ),
+        PhaseEntered(round=Round(1), phase=Phase.SEAL, deadline_ms=Millis(9), proposers=(ME,), voters=()),
+        ViewFailed(view=View(3), leader=ME, failures=2),
+        OffenceSeen(offence=Offence(member=ME, epoch=FIRST_EPOCH, view=View(3))),
+        CandidateDiffers(round=Round(1), computed_digest=make_digest(1), accepted_digest=make_digest(2)),
+        WorkAbandoned(round=Round(1), reason="NaN"),
+        VotingSuspended(reason="no vote log"),
+        VotingResumed(after_view=View(8)),
+    ]
+
+
+@pytest.mark.parametrize("observation", make_observations(), ids=lambda observation: type(observation).__name__)
+def test_every_observation_is_json_and_is_logged(observation: Observation) -> None:
+    described = describe_observation(observation)
+    assert described["event"] == type(observation).__name__
+    assert json.loads(json.dumps(described)) == described
+    hub = ObservationHub()
+    with structlog.testing.capture_logs() as lines:
+        hub.publish(observation)
+    assert lines
+
+
+def test_a_node_that_remembers_no_votes_says_that_it_does_not_vote() -> None:
+    hub = ObservationHub()
+    assert hub.is_voting
+    hub.publish(VotingSuspended(reason="no vote log"))
+    assert not hub.is_voting
+    hub.publish(VotingResumed(after_view=View(8)))
+    assert hub.is_voting
+
+
+async def test_a_slow_watcher_loses_news_and_learns_how_many_and_nobody_waits_for_it() -> None:
+    hub = ObservationHub()
+    with hub.watch() as slow:
+        for _ in range(WATCHER_OBSERVATIONS_MAX + 5):
+            hub.publish(ViewFailed(view=View(1), leader=ME, failures=1))
+        assert slow.missed_count == 5
+        assert isinstance(await slow.wait_next(), ViewFailed)
