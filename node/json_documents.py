@@ -24,7 +24,15 @@ T = TypeVar("T")
 
 _TEXT_PAIRS = tuple[tuple[str, str], ...]
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
-_BYTES_LENGTHS: Final = {Digest: 32, MemberId: 32, Signature: 64, BlsPublicKey: 96, BlsSignature: 48, Salt: 32}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BYTES_LENGTHS: Final[dict[object, int]] = {
+    Digest: 32,
+    MemberId: 32,
+    Signature: 64,
+    BlsPublicKey: 96,
+    BlsSignature: 48,
+    Salt: 32,
+}
 
 _FromJson: TypeAlias = Callable[[JsonValue, str], object]
 """(value, where it stands, for errors)"""
@@ -82,6 +90,8 @@ def parse_json(text: str, *, where: str) -> JsonValue:
             raise ConfigError(f"{where}: the key {repeated!r} occurs twice")
         return built
 
+    if _ESCAPED_SURROGATE.search(text):
+        raise ConfigError(f"{where}: a text has half of a surrogate pair")
     try:
         return cast(
             JsonValue, json.loads(text, object_pairs_hook=build_object, parse_float=refuse, parse_constant=refuse)
