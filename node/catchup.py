@@ -122,29 +122,37 @@ class BlockFetcher:
         return has_grown
 
     async def _fetch_body(self, block_hash: Digest, scope: trio.CancelScope) -> None:
-        pause_s = BACKOFF_MIN_S
+        block: Block | None = None
         try:
             with scope:
-                for _ in range(BODY_ATTEMPTS_MAX):
-                    member = self._choose_member()
-                    if member is not None and await self._ask_body(member, block_hash):
-                        return
-                    await trio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, BACKOFF_MAX_S)
+                block = await self._find_body(block_hash)
         finally:
+            # Before the body is told, because the core may ask for it again at once.
             del self._bodies[block_hash]
+        if block is not None:
+            await self._inbox.put(BlockFetched(block=block))
 
-    async def _ask_body(self, member: MemberId, block_hash: Digest) -> bool:
+    async def _find_body(self, block_hash: Digest) -> Block | None:
+        pause_s = BACKOFF_MIN_S
+        for _ in range(BODY_ATTEMPTS_MAX):
+            member = self._choose_member()
+            block = None if member is None else await self._ask_body(member, block_hash)
+            if block is not None:
+                return block
+            await trio.sleep(pause_s)
+            pause_s = min(pause_s * 2, BACKOFF_MAX_S)
+        return None
+
+    async def _ask_body(self, member: MemberId, block_hash: Digest) -> Block | None:
         frames = await self._request(member, BodyRequest(block_hash=block_hash))
         if not frames:
-            return False
+            return None
         try:
             block = decode(Block, frames[0], bytes_max=BLOCK_FRAME_BYTES_MAX)
         except MalformedMessage as error:
             self._blame(member, str(error))
-            return False
-        await self._inbox.put(BlockFetched(block=block))
-        return True
+            return None
+        return block
 
     async def _request(self, member: MemberId, request: SyncRequest) -> list[bytes]:
         frames: list[bytes] = []

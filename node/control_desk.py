@@ -10,22 +10,34 @@ from node.errors import ConfigError, WorkerFailed
 from node.json_values import JsonObject, get_int, get_text
 from node.observations import ObservationHub, describe_observation
 from node.status import Informant
-from protocol.units import Digest, Ppm, Round
+from node.submissions import Judged
+from protocol.operations import Bond, Payload, Unbond
+from protocol.units import Digest, Ppm, Round, Stake
 
 ROUNDS_MAX: Final = 1_000
 DIGEST_BYTES: Final = 32
 
+_STAKE_OPERATIONS: Final[dict[str, type[Bond] | type[Unbond]]] = {"bond": Bond, "unbond": Unbond}
+
 MeasureScore: TypeAlias = Callable[[Digest], Awaitable[Ppm]]
+Submit: TypeAlias = Callable[[Payload], Awaitable[Judged]]
 GetScore: TypeAlias = Callable[[Digest], int | None]
 
 
 class ControlDesk:
-    """Turns requests into answers; changes nothing but whether the daemon goes on."""
+    """Turns requests into answers; what it changes are the operator's own stake and whether the daemon goes on."""
 
     def __init__(
-        self, *, informant: Informant, hub: ObservationHub, get_score: GetScore, measure_score: MeasureScore
+        self,
+        *,
+        informant: Informant,
+        hub: ObservationHub,
+        get_score: GetScore,
+        measure_score: MeasureScore,
+        submit: Submit,
     ) -> None:
         """Take what answers are made of."""
+        self._submit = submit
         self._informant = informant
         self._hub = hub
         self._get_score = get_score
@@ -54,6 +66,8 @@ class ControlDesk:
                 await send(self._informant.describe_model())
             case "score":
                 await send(await self._describe_score(get_text(request.get("digest"))))
+            case "submit":
+                await send(await self._describe_submission(request))
             case "watch":
                 await self._stream_observations(send)
             case "stop":
@@ -76,6 +90,16 @@ class ControlDesk:
             except WorkerFailed as error:
                 return {"digest": text, "score": None, "reason": str(error)}
         return {"digest": text, "score": score, "reason": ""}
+
+    async def _describe_submission(self, request: JsonObject) -> JsonObject:
+        """Wait until the ledger has judged an operation; how long that takes is the network's business."""
+        kind, amount = get_text(request.get("kind")), get_int(request.get("amount"))
+        if kind not in _STAKE_OPERATIONS or amount < 1:
+            raise ConfigError(
+                f"submit takes kind {' or '.join(_STAKE_OPERATIONS)} and an amount above 0 in micro-tokens"
+            )
+        judged = await self._submit(_STAKE_OPERATIONS[kind](amount=Stake(amount)))
+        return {"operation_id": judged.operation_id.hex(), "height": judged.height, "error": judged.error}
 
     async def _stream_observations(self, send: SendResult) -> None:
         with self._hub.watch() as watcher:

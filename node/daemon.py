@@ -39,6 +39,7 @@ from node.ports import RequestHandler, Service
 from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.status import Informant, Windows
 from node.store.sqlite import SqliteStore
+from node.submissions import Submissions
 from node.timings import Timings
 from node.workbench import Tools, Workbench
 from protocol.blocks import Block
@@ -92,6 +93,7 @@ class Daemon:
         self._timings = Timings()
         self._inbox = Inbox()
         self._hub = ObservationHub()
+        self._submissions = Submissions(self._inbox)
 
     async def run(self) -> None:
         """Run until told to stop.
@@ -139,6 +141,7 @@ class Daemon:
             workbench=workbench,
             recent=parts.recent,
             hub=self._hub,
+            submissions=self._submissions,
         )
         driver = Driver(core=parts.engine, inbox=self._inbox, hands=hands, clock=self._clock, timings=self._timings)
         desk = self._build_desk(parts, workbench, transport)
@@ -247,6 +250,7 @@ class Daemon:
             hub=self._hub,
             get_score=parts.engine.get_score,
             measure_score=workbench.measure_score,
+            submit=self._submissions.submit,
         )
 
 

@@ -16,10 +16,12 @@ from node.inbox import Inbox
 from node.observations import ObservationHub
 from node.ports import Clock, Store, Transport
 from node.services import RecentBlocks
+from node.submissions import Submissions
 from node.timings import Activity, Timings
 from node.workbench import Workbench
 from protocol.interface import (
     ArmTimer,
+    BlockExecuted,
     Broadcast,
     ComputeCandidate,
     Effect,
@@ -29,13 +31,14 @@ from protocol.interface import (
     FetchBlocks,
     ForgetArtifacts,
     Input,
+    Observation,
     Observe,
     Persist,
     PersistBlock,
     TimeAdvanced,
     TrainModel,
 )
-from protocol.journal import BlockRecord, OwnProposalRecord
+from protocol.journal import BlockRecord, OwnOperationRecord, OwnProposalRecord
 from protocol.ledger.state import LedgerState
 from protocol.units import Millis
 
@@ -70,6 +73,7 @@ class Hands:
     workbench: Workbench
     recent: RecentBlocks
     hub: ObservationHub
+    submissions: Submissions
 
 
 class Driver:
@@ -131,6 +135,8 @@ class Driver:
                     self._hands.recent.add(block)
                 case Persist(record=OwnProposalRecord(proposal=proposal)):
                     self._hands.recent.add(proposal.block)
+                case Persist(record=OwnOperationRecord(operation=operation)):
+                    self._hands.submissions.note_signed(operation)
                 case _:
                     pass
         if any(isinstance(effect, PersistBlock) for effect in effects):
@@ -159,7 +165,12 @@ class Driver:
             case ForgetArtifacts(digests=digests):
                 self._hands.workbench.forget(digests)
             case Observe(observation=observation):
-                self._hands.workbench.note_observation(observation)
-                self._hands.hub.publish(observation)
+                self._tell(observation)
             case _:
                 assert_never(effect)
+
+    def _tell(self, observation: Observation) -> None:
+        self._hands.workbench.note_observation(observation)
+        if isinstance(observation, BlockExecuted):
+            self._hands.submissions.note_executed(observation)
+        self._hands.hub.publish(observation)

@@ -52,10 +52,18 @@ class Inbox:
         Returns:
             Inputs in the order of their arrival; none if the time ran out.
         """
-        events: list[Input] = []
+        events = self._drain(BATCH_INPUTS_MAX)
+        if events:
+            await trio.lowlevel.checkpoint()
+            return events
         with trio.move_on_after(float("inf") if wait_s is None else max(wait_s, 0.0)):
             events.append(await self._receive.receive())
-        while events and len(events) < BATCH_INPUTS_MAX:
+            events += self._drain(BATCH_INPUTS_MAX - 1)
+        return events
+
+    def _drain(self, count_max: int) -> list[Input]:
+        events: list[Input] = []
+        while len(events) < count_max:
             try:
                 events.append(self._receive.receive_nowait())
             except trio.WouldBlock:

@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 _TEXT_PAIRS = tuple[tuple[str, str], ...]
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half a character: JSON can escape it alone, and no encoding has it."""
 _BYTES_LENGTHS: Final[dict[object, int]] = {
     Digest: 32,
     MemberId: 32,
@@ -90,8 +91,6 @@ def parse_json(text: str, *, where: str) -> JsonValue:
             raise ConfigError(f"{where}: the key {repeated!r} occurs twice")
         return built
 
-    if _ESCAPED_SURROGATE.search(text):
-        raise ConfigError(f"{where}: a text has half of a surrogate pair")
     try:
         return cast(
             JsonValue, json.loads(text, object_pairs_hook=build_object, parse_float=refuse, parse_constant=refuse)
@@ -143,16 +142,10 @@ def _get_hints(kind: type) -> dict[str, object]:
 
 @cache
 def _get_reader(hint: object) -> _FromJson:
-    if hint == _TEXT_PAIRS:
-        return _read_text_pairs
+    if hint in _LEAF_READERS:
+        return _LEAF_READERS[hint]
     if isinstance(hint, NewType):
         return _build_integer_reader(0) if hint.__supertype__ is int else _build_hex_reader(_BYTES_LENGTHS[hint])
-    if hint is int:
-        return _build_integer_reader(INT64_MIN)
-    if hint is bytes:
-        return _build_hex_reader(None)
-    if isinstance(hint, type) and hint in {bool, str}:
-        return _build_exact_reader(hint)
     if isinstance(hint, type):
         return _build_enum_reader(hint) if issubclass(hint, IntEnum) else _build_object_reader(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -195,13 +188,16 @@ def _build_enum_reader(kind: type[IntEnum]) -> _FromJson:
     return read
 
 
-def _build_exact_reader(kind: type) -> _FromJson:
-    def read(value: JsonValue, where: str) -> object:
-        if type(value) is not kind:
-            raise ConfigError(f"{where}: {kind.__name__} is expected, not {_describe(value)}")
-        return value
+def _read_text(value: JsonValue, where: str) -> object:
+    if not isinstance(value, str) or _SURROGATE.search(value):
+        raise ConfigError(f"{where}: text is expected, not {_describe(value)}")
+    return value
 
-    return read
+
+def _read_bool(value: JsonValue, where: str) -> object:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: true or false is expected, not {_describe(value)}")
+    return value
 
 
 def _build_integer_reader(lowest: int) -> _FromJson:
@@ -229,8 +225,8 @@ def _read_text_pairs(value: JsonValue, where: str) -> object:
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: an object is expected, not {_describe(value)}")
     for name, text in value.items():
-        if not isinstance(text, str):
-            raise ConfigError(f"{where}: {name}: text is expected, not {_describe(text)}")
+        _read_text(name, where)
+        _read_text(text, f"{where}: {name}")
     return tuple(sorted((name, cast(str, text)) for name, text in value.items()))
 
 
@@ -244,3 +240,12 @@ def _describe(value: JsonValue) -> str:
             return "a list"
         case _:
             return f"{value!r:.60}"
+
+
+_LEAF_READERS: Final[dict[object, _FromJson]] = {
+    _TEXT_PAIRS: _read_text_pairs,
+    str: _read_text,
+    bool: _read_bool,
+    int: _build_integer_reader(INT64_MIN),
+    bytes: _build_hex_reader(None),
+}

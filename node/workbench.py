@@ -127,15 +127,17 @@ class Workbench:
         return await self._evaluate(await self._get_model(model_digest))
 
     async def _run_job(self, key: Hashable, job: _Job) -> None:
+        event: Input | None = None
         try:
             with job.scope:
                 event = await self._do(job.order)
-                if event is not None:
-                    await self._inbox.put(event)
-            if job.scope.cancelled_caught:
-                _log.info("work_dropped", work=type(job.order).__name__)
         finally:
+            # Before the result is told, because the core may ask for the same work again at once.
             del self._jobs[key]
+        if job.scope.cancelled_caught:
+            _log.info("work_dropped", work=type(job.order).__name__)
+        if event is not None:
+            await self._inbox.put(event)
 
     async def _do(self, order: Order) -> Input | None:
         match order:

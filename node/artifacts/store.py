@@ -8,18 +8,22 @@ first, when there are more than the node's retention or when the quota is reache
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from node.artifacts.chunk_list import ChunkList, decode_chunk_list, encode_chunk_list
+from node.artifacts.reservation import Reservation
 from node.blocking import RunBlocking, run_in_thread
 from node.durable import raise_for_os_error, save_file, sync_directory
 from node.errors import DiskFull, StoreCorrupt
 from protocol.chunks import ArtifactHasher
 from protocol.errors import InvalidMessage
 from protocol.units import Digest
+
+PARTIALS_MAX: Final = 16
+"""How many interrupted fetches are kept over a restart, the newest."""
 
 _READ_BYTES: Final = 1 << 20
 _LIST_SUFFIX: Final = ".chunks"
@@ -138,7 +142,7 @@ class ArtifactStore:
         """Return a new path for writing an artifact before its digest is known; removed at the next start."""
         return self._directory / "temporary" / f"{os.getpid()}-{next(self._numbers)}"
 
-    def reserve(self, size_bytes: int) -> "Reservation":
+    def reserve(self, size_bytes: int) -> Reservation:
         """Set space aside for an artifact to come, removing forgotten ones if needed; a context manager.
 
         Raises:
@@ -148,7 +152,7 @@ class ArtifactStore:
         return Reservation(size_bytes, self._change_reserved)
 
     async def adopt(
-        self, path: Path, *, expected: Digest | None = None, reservation: "Reservation | None" = None
+        self, path: Path, *, expected: Digest | None = None, reservation: Reservation | None = None
     ) -> StoredArtifact:
         """Take over a finished file under its digest, durably; the file moves.
 
@@ -197,8 +201,9 @@ class ArtifactStore:
             self._get_place(digest).with_suffix(_MARK_SUFFIX).unlink(missing_ok=True)
 
     def forget(self, digests: Iterable[Digest]) -> None:
-        """Say that no rule needs these artifacts any more; they may be removed from now on."""
+        """Say that no rule needs these artifacts any more: they may be removed, and half fetched ones are."""
         for digest in digests:
+            self._remove_partial(digest.hex())
             if digest in self._sizes and digest not in self._forgotten:
                 self._forgotten[digest] = None
                 self._get_place(digest).with_suffix(_MARK_SUFFIX).touch()
@@ -215,6 +220,9 @@ class ArtifactStore:
             # What belongs to no artifact was left by a crash, or by a removal that a crash cut short.
             if _read_name(path) is None and not path.with_suffix("").exists():
                 path.unlink()
+        partials = [path for path in self.partial_directory.iterdir() if not path.suffix]
+        for path in sorted(partials, key=lambda path: path.stat().st_mtime_ns)[:-PARTIALS_MAX]:
+            self._remove_partial(path.name)
         marks: list[tuple[int, Digest]] = []
         for path in sorted(self._directory.glob("[0-9a-f][0-9a-f]/*")):
             digest = _read_name(path)
@@ -280,31 +288,13 @@ class ArtifactStore:
         self._sizes.pop(digest, None)
         self._forgotten.pop(digest, None)
 
+    def _remove_partial(self, name: str) -> None:
+        path = self.partial_directory / name
+        path.unlink(missing_ok=True)
+        path.with_suffix(_LIST_SUFFIX).unlink(missing_ok=True)
+
     def _change_reserved(self, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes
-
-
-class Reservation:
-    """Space set aside for an artifact to come, until the end of a ``with`` block or until it is released."""
-
-    def __init__(self, size_bytes: int, change_reserved: Callable[[int], None]) -> None:
-        """Set the space aside."""
-        self._size_bytes = size_bytes
-        self._change_reserved = change_reserved
-        change_reserved(size_bytes)
-
-    def __enter__(self) -> Self:
-        """Return the reservation."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Give the space back."""
-        self.release()
-
-    def release(self) -> None:
-        """Give the space back; once is enough."""
-        self._change_reserved(-self._size_bytes)
-        self._size_bytes = 0
 
 
 def _hash_file(path: Path) -> tuple[Digest, ChunkList]:

@@ -22,6 +22,9 @@ def run(
     ] = None,
 ) -> None:
     """Run the node until it is told to stop (SIGTERM, Ctrl-C or pnyx stop)."""
+    from node.lean_import import LIBP2P_PACKAGES, skip_package_code
+
+    skip_package_code(*LIBP2P_PACKAGES)
     from node.daemon import run_daemon
 
     chosen = None if log_format is None else log_format.value

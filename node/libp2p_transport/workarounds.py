@@ -27,7 +27,7 @@ class Workaround:
     cure: str
     """What we do instead."""
     place: str
-    """The module and the name in this package that hold the cure."""
+    """The module and the name that hold the cure, in this package unless it begins with ``node.``."""
 
 
 WORKAROUNDS: Final[dict[str, Workaround]] = {
@@ -198,6 +198,12 @@ WORKAROUNDS: Final[dict[str, Workaround]] = {
         cause="Yamux pings every 30 s and draws no conclusion from silence",
         cure="pings with a deadline",
         place="muxer.Muxer._ping_loop",
+    ),
+    "heavy_package_code": Workaround(
+        symptom="a daemon takes half a second and 25 MB more than it needs",
+        cause="importing anything of libp2p runs the package's own code, which imports every transport and discovery",
+        cure="the daemon enters the modules that it uses without running that code",
+        place="node.lean_import.skip_package_code",
     ),
     "faults_of_any_class": Workaround(
         symptom="a broken peer looks like a broken program",

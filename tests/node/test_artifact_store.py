@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.artifacts.store import ArtifactStore
+from node.artifacts.partial import PartialArtifact
+from node.artifacts.store import PARTIALS_MAX, ArtifactStore
 from node.errors import DiskFull, NodeError, StoreCorrupt
 from protocol.chunks import CHUNK_BYTES, ArtifactHasher
 from protocol.units import Digest
@@ -160,6 +161,25 @@ async def test_adopting_a_forgotten_artifact_makes_it_needed(tmp_path: Path) -> 
     await add(store, b"again")
     store.forget([await add(store, b"another"), await add(store, b"one more")])
     assert store.has(digest)
+
+
+async def test_forgetting_removes_what_was_fetched_so_far(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    partial = PartialArtifact(store.partial_directory, ABSENT, 1_000_000)
+    partial.close()
+    store.forget([ABSENT])
+    assert list(store.partial_directory.iterdir()) == []
+
+
+async def test_only_the_newest_interrupted_fetches_are_kept_over_a_restart(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    for number in range(PARTIALS_MAX + 3):
+        partial = PartialArtifact(store.partial_directory, Digest(bytes([number]) * 32), 1_000)
+        partial.close()
+        os.utime(partial.path, (number, number))
+    store = ArtifactStore(tmp_path)
+    kept = sorted(path.name[:2] for path in store.partial_directory.iterdir())
+    assert kept == [f"{number:02x}" for number in range(3, PARTIALS_MAX + 3)]
 
 
 async def test_the_quota_takes_forgotten_artifacts_first(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from node.errors import DiskFull
 from node.inbox import Inbox
 from node.observations import ObservationHub
 from node.services import RecentBlocks
+from node.submissions import Submissions
 from node.timings import Timings
 from node.workbench import Tools, Workbench
 from protocol.errors import InvariantViolation
@@ -100,6 +101,7 @@ async def run_driver(
             workbench=Workbench(inbox=inbox, tools=tools),
             recent=bench.recent,
             hub=ObservationHub(),
+            submissions=Submissions(inbox),
         )
         nursery.start_soon(Driver(core=core, inbox=inbox, hands=hands, clock=clock, timings=timings).run)
         yield bench

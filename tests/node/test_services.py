@@ -165,6 +165,12 @@ async def test_the_inbox_gives_a_bounded_batch_in_the_order_of_arrival() -> None
     assert await inbox.take(wait_s=None) == events[BATCH_INPUTS_MAX:]
 
 
+async def test_a_passed_deadline_does_not_keep_inputs_waiting() -> None:
+    inbox = Inbox()
+    inbox.offer_nowait(TimeAdvanced())
+    assert await inbox.take(wait_s=-1.0) == [TimeAdvanced()]
+
+
 async def test_the_inbox_counts_what_it_refuses(autojump_clock: trio.testing.MockClock) -> None:
     inbox = Inbox(capacity=2)
     assert [inbox.offer_nowait(TimeAdvanced()) for _ in range(3)] == [True, True, False]

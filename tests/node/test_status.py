@@ -17,6 +17,7 @@ from node.errors import ConfigError, WorkerFailed
 from node.json_values import JsonObject, JsonValue, get_list, get_object
 from node.observations import WATCHER_OBSERVATIONS_MAX, ObservationHub, describe_observation
 from node.status import Informant, Windows
+from node.submissions import Judged
 from node.timings import Timings
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
@@ -37,8 +38,9 @@ from protocol.interface import (
 )
 from protocol.journal import ScoreRecord
 from protocol.ledger.state import compute_state_root
+from protocol.operations import Payload, Unbond
 from protocol.outcomes import Phase
-from protocol.units import Digest, MemberId, Millis, Ppm, Round, View
+from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View
 from tests.helpers import LedgerBuilder, make_digest, make_founders
 from tests.node.fakes import TrioClock
 from tests.sim.memory_store import MemoryDisk, MemoryStore
@@ -62,7 +64,8 @@ class Desk:
             self.sent.append(result)
 
         await self.desk.handle(request, send)
-        return json.loads(json.dumps(self.sent.pop()))
+        answer: JsonValue = json.loads(json.dumps(self.sent.pop()))
+        return answer
 
 
 def refuse_gossip(_topic: Topic, _neighbour: MemberId, _message: bytes) -> Admission:
@@ -73,6 +76,11 @@ async def measure_score(digest: Digest) -> Ppm:
     if digest == make_digest("broken"):
         raise WorkerFailed("NaN in the model")
     return Ppm(500_000)
+
+
+async def submit(payload: Payload) -> Judged:
+    error = "" if payload == Unbond(amount=Stake(5)) else "more than there is"
+    return Judged(operation_id=make_digest("operation"), height=Height(9), error=error)
 
 
 @asynccontextmanager
@@ -98,7 +106,11 @@ async def open_desk(builder: LedgerBuilder) -> AsyncIterator[Desk]:
         )
         informant = Informant(genesis=builder.genesis, member=ME, version="1", windows=windows)
         desk = ControlDesk(
-            informant=informant, hub=hub, get_score={make_digest("known"): 7}.get, measure_score=measure_score
+            informant=informant,
+            hub=hub,
+            get_score={make_digest("known"): 7}.get,
+            measure_score=measure_score,
+            submit=submit,
         )
         yield Desk(desk=desk, hub=hub, builder=builder)
 
@@ -173,6 +185,21 @@ async def test_an_unknown_command_is_refused() -> None:
             await desk.ask({"command": "fly"})
 
 
+async def test_a_submission_is_answered_with_what_the_ledger_made_of_it() -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        done = get_object(await desk.ask({"command": "submit", "kind": "unbond", "amount": 5}))
+        assert (done["height"], done["error"]) == (9, "")
+        refused = get_object(await desk.ask({"command": "submit", "kind": "bond", "amount": 5}))
+        assert refused["error"] == "more than there is"
+
+
+@pytest.mark.parametrize(("kind", "amount"), [("steal", 5), ("bond", 0), ("bond", -1)])
+async def test_a_submission_that_makes_no_sense_is_refused(kind: str, amount: int) -> None:
+    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
+        with pytest.raises(ConfigError, match="submit takes kind bond or unbond and an amount above 0"):
+            await desk.ask({"command": "submit", "kind": kind, "amount": amount})
+
+
 async def test_stop_asks_for_the_end_and_never_answers() -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
         with trio.move_on_after(0.05) as waiting:
@@ -183,7 +210,8 @@ async def test_stop_asks_for_the_end_and_never_answers() -> None:
 
 async def test_watching_begins_with_the_status_and_follows_what_happens() -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk, trio.open_nursery() as nursery:
-        nursery.start_soon(desk.ask, {"command": "watch"})
+        request: JsonObject = {"command": "watch"}
+        nursery.start_soon(desk.ask, request)
         await trio.testing.wait_all_tasks_blocked()
         desk.hub.publish(ViewFailed(view=View(3), leader=ME, failures=2))
         await trio.testing.wait_all_tasks_blocked()

@@ -55,6 +55,13 @@ async def test_the_marker_is_there_before_anything_can_be_written(home: StoreHom
     assert home.marker.stat().st_mode & 0o777 == 0o600
 
 
+async def test_only_the_owner_can_read_ballots_that_are_not_revealed_yet(home: StoreHome) -> None:
+    store = home.open_store()
+    store.load()
+    await store.append([home.make_vote(101)])
+    assert {path.stat().st_mode & 0o077 for path in (home.ledger, home.log)} == {0}
+
+
 async def test_a_fresh_home_may_vote_and_so_it_may_after_a_restart(home: StoreHome) -> None:
     for _ in range(2):
         store = home.open_store()

@@ -1,0 +1,69 @@
+"""Operations that this node's operator asks for: handed to the core, and followed until the ledger has judged them (L8)."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from node.inbox import Inbox
+from protocol.interface import BlockExecuted, OperationRequested
+from protocol.operations import Payload, compute_operation_id, decode_operation
+from protocol.units import Digest, Height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What the ledger made of an operation."""
+
+    operation_id: Digest
+    height: Height
+    error: str
+    """Empty if it was executed; otherwise why it was refused."""
+
+
+@dataclass(slots=True)
+class _Submission:
+    payload: Payload
+    operation_id: Digest | None = None
+    """None until the core has signed it."""
+    judged: Judged | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+class Submissions:
+    """Everything that an operator waits for."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        """Take the way to the core."""
+        self._inbox = inbox
+        self._waiting: list[_Submission] = []
+
+    async def submit(self, payload: Payload) -> Judged:
+        """Ask for an operation and return what became of it, once that is final."""
+        submission = _Submission(payload)
+        self._waiting.append(submission)
+        try:
+            await self._inbox.put(OperationRequested(payload=payload))
+            await submission.done.wait()
+        finally:
+            self._waiting.remove(submission)
+        assert submission.judged is not None
+        return submission.judged
+
+    def note_signed(self, operation: bytes) -> None:
+        """Take an operation of this node that was just made durable; it answers the oldest request for the same."""
+        if not self._waiting:
+            return
+        payload = decode_operation(operation).content.payload
+        for submission in self._waiting:
+            if submission.operation_id is None and submission.payload == payload:
+                submission.operation_id = compute_operation_id(operation)
+                return
+
+    def note_executed(self, executed: BlockExecuted) -> None:
+        """Take what a final block did."""
+        results = {result.operation_id: result.error for result in executed.outcome.results}
+        for submission in self._waiting:
+            identifier = submission.operation_id
+            if identifier is not None and identifier in results:
+                submission.judged = Judged(operation_id=identifier, height=executed.height, error=results[identifier])
+                submission.done.set()
