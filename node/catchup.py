@@ -84,10 +84,14 @@ class BlockFetcher:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._poll_progress)
-            while True:
-                await self._wanted.wait()
-                self._wanted = trio.Event()
-                await self._catch_up()
+            try:
+                while True:
+                    await self._wanted.wait()
+                    self._wanted = trio.Event()
+                    await self._catch_up()
+            finally:
+                # The driver may finish a batch after this has ended; what it asks for then is nobody's business.
+                self._nursery = None
 
     async def _catch_up(self) -> None:
         pause_s = BACKOFF_MIN_S

@@ -189,7 +189,7 @@ class Store(LedgerReader, Protocol):
     async def save_snapshot(self, state: "LedgerState") -> None:
         """Keep the ledger's state after an appended block, so that the next start replays from there.
 
-        Errors as :meth:`append`.
+        Drops the journal's operations whose sequence numbers the state shows as used. Errors as :meth:`append`.
         """
         ...
 
@@ -234,7 +234,7 @@ class Learner(Protocol):
     async def aggregate(
         self, *, base: Path, updates: Sequence[tuple[Path, tuple[int, ...]]], candidate: Path
     ) -> Candidate:
-        """Aggregate updates, each with its scale exponents and in digest order, and write the candidate model (F4, F5)."""
+        """Aggregate updates, each with its scale exponents, in digest order, and write the candidate model (F4, F5)."""
         ...
 
     async def evaluate(self, *, model: Path) -> Ppm:

@@ -1,4 +1,4 @@
-"""Operations that this node's operator asks for: handed to the core, and followed until the ledger has judged them (L8)."""
+"""Operations that the operator asks for: handed to the core and followed until the ledger has judged them (L8)."""
 
 from dataclasses import dataclass, field
 

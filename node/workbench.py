@@ -90,7 +90,11 @@ class Workbench:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                # The driver may finish a batch after this has ended; what it orders then is nobody's business.
+                self._nursery = None
 
     def start(self, order: Order) -> None:
         """Begin with an order, unless the same work is under way; returns at once."""

@@ -66,7 +66,7 @@ class DemoPlan:
         return self.build_parameters().stake_initial
 
     def build_parameters(self) -> Parameters:
-        """Return the network's parameters: short deadlines, and a treasury from which rewards can flow."""
+        """Return the network's parameters: deadlines that a slow machine meets as well, and a treasury for rewards."""
         return build_parameters(
             preset=Preset.NEUTRAL,
             member_count=self.node_count,
@@ -76,9 +76,9 @@ class DemoPlan:
                 "proposer_count": 2 if self.node_count > 5 else 1,
                 "voter_count_max": VOTER_COUNT_MAX,
                 "treasury_initial": TREASURY_TOKENS_PER_NODE * self.node_count * MICRO_TOKENS_PER_TOKEN,
-                "train_deadline_ms": 20_000,
-                "seal_deadline_ms": 20_000,
-                "reveal_deadline_ms": 10_000,
+                "train_deadline_ms": 60_000,
+                "seal_deadline_ms": 30_000,
+                "reveal_deadline_ms": 15_000,
                 "timeout_view_ms": 1_500,
                 "timeout_view_max_ms": 10_000,
             },

@@ -40,7 +40,7 @@ from protocol.consensus.checks import (
 from protocol.consensus.outgoing import Outgoing, build_broadcast, build_proposal
 from protocol.consensus.own_votes import OwnVotes
 from protocol.consensus.pacemaker import Pacemaker
-from protocol.consensus.tally import Counted, Equivocation, Tally
+from protocol.consensus.tally import EVIDENCE_VIEWS, Counted, Equivocation, Tally
 from protocol.consensus.tree import VIEW_WINDOW, BlockTree, Tip
 from protocol.errors import ProtocolError
 from protocol.evidence import Evidence
@@ -152,7 +152,8 @@ class Consensus:
 
     def is_settled(self, vote: Vote) -> bool:
         """Return whether a vote can change nothing any more, so that it need not be checked or forwarded."""
-        return vote.view <= self.tree.tip.view or self._tally.is_counted(vote) or self._tally.is_complete(vote)
+        is_useless = vote.view <= self.tree.tip.view or self._tally.is_counted(vote) or self._tally.is_complete(vote)
+        return is_useless and not self._tally.has_conflict(vote)
 
     def _on_proposal(self, proposal: Proposal) -> None:
         header = proposal.block.header
@@ -242,7 +243,7 @@ class Consensus:
             if message.attempt > 0 and vote.view < self.view:
                 # C16: only deliberate re-sends tell a straggler from a vote that was merely late.
                 self._outgoing.want_help()
-            if self.tree.tip.view < vote.view <= self.view + VIEW_WINDOW:
+            if self.tree.tip.view - EVIDENCE_VIEWS < vote.view <= self.view + VIEW_WINDOW:
                 self._count(vote)
 
     def _count(self, vote: Vote) -> None:
@@ -306,7 +307,7 @@ class Consensus:
         last = branch[-1].header
         self._enter_view(View(last.view + 1))
         self._pacemaker.on_finalized()
-        self._tally.prune(last.view)
+        self._tally.prune(View(last.view - EVIDENCE_VIEWS))
         self._proposals = {view: proposal for view, proposal in self._proposals.items() if view > last.view}
         self.effects.extend(self._own.on_finalized(last.view, last.time_ms))
 

@@ -5,12 +5,15 @@ keeps one vote of each kind, and whatever contradicts these is turned into evide
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from protocol.evidence import ConflictingVotes, build_vote_evidence, is_conflict
 from protocol.units import Digest, MemberId, View, Weight
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, build_certificate
+
+EVIDENCE_VIEWS: Final = 16
+"""The views below the finalized one whose votes are kept, so that a contradiction that comes late still convicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ _Key: TypeAlias = tuple[VoteKind, Digest | None]
 
 
 class Tally:
-    """The votes of the views above the finalized one."""
+    """The votes of the views above the finalized one, and of a few below."""
 
     def __init__(self, validators: ValidatorSet) -> None:
         """Start with no votes."""
@@ -62,10 +65,13 @@ class Tally:
         return Counted(certificate=certificate)
 
     def is_complete(self, vote: Vote) -> bool:
-        """Return whether a quorum for the same thing is counted, so that a vote adds nothing, not even evidence."""
+        """Return whether a quorum for the same thing has been counted already, so that this vote adds nothing to it."""
+        return (vote.view, vote.kind, vote.block_hash) in self._complete
+
+    def has_conflict(self, vote: Vote) -> bool:
+        """Return whether a vote excludes one of its member's that was counted before."""
         known = self._votes.get(vote.view, {}).get(vote.member, {})
-        is_quorum_known = (vote.view, vote.kind, vote.block_hash) in self._complete
-        return is_quorum_known and not any(is_conflict(other, vote) for other in known.values())
+        return any(is_conflict(other, vote) for other in known.values())
 
     def is_counted(self, vote: Vote) -> bool:
         """Return whether exactly this vote has been counted already."""
@@ -76,13 +82,13 @@ class Tally:
         members = self._counts.get(view, {}).get((VoteKind.NULLIFY, None), {})
         return self._validators.compute_weight(members)
 
-    def prune(self, finalized_view: View) -> None:
-        """Forget the votes of all views up to the finalized one."""
-        for view in [view for view in self._votes if view <= finalized_view]:
+    def prune(self, last_view: View) -> None:
+        """Forget the votes of all views up to this one."""
+        for view in [view for view in self._votes if view <= last_view]:
             del self._votes[view]
-        for view in [view for view in self._counts if view <= finalized_view]:
+        for view in [view for view in self._counts if view <= last_view]:
             del self._counts[view]
-        self._complete = {entry for entry in self._complete if entry[0] > finalized_view}
+        self._complete = {entry for entry in self._complete if entry[0] > last_view}
 
     def _find_conflict(self, by_kind: dict[VoteKind, Vote], vote: Vote) -> ConflictingVotes | None:
         for kind in sorted(by_kind):

@@ -115,6 +115,23 @@ async def test_a_refused_operation_and_those_of_others_prune_nothing(machine: Ma
     assert contents.records == (OwnOperationRecord(operation=waiting),)
 
 
+async def test_a_snapshot_drops_operations_whose_numbers_are_used_up(machine: Machine) -> None:
+    """A refused operation uses its number too, which only the ledger's state shows."""
+    builder = machine.builder
+    member = builder.founders[0].member
+    refused = builder.sign(member, Bond(amount=Stake(10**12)))
+    later = builder.sign(member, Unbond(amount=Stake(1)), offset=1)
+    store = machine.open_store()
+    store.load()
+    await store.append([Persist(record=OwnOperationRecord(operation=operation)) for operation in (refused, later)])
+    outcome = builder.add_block((refused,))
+    assert outcome.results[0].error
+    await store.append([machine.persist(builder.blocks[0])])
+    await store.save_snapshot(builder.state)
+    _, contents = machine.restart(store)
+    assert contents.records == (OwnOperationRecord(operation=later),)
+
+
 async def test_ballots_are_kept_until_their_round_has_settled(machine: Machine) -> None:
     ballot = Ballot(candidate_digest=ZERO_DIGEST, is_accept=True, update_flags=(), is_base_flagged=False)
     records = [OwnBallotRecord(round=Round(number), attempt=0, ballot=ballot) for number in (1, 2)]

@@ -169,6 +169,16 @@ async def test_a_node_that_is_up_to_date_asks_seldom(autojump_clock: MockClock) 
     assert 5 <= len(network.requests) <= 12
 
 
+async def test_what_is_wanted_after_the_end_is_nobodys_business(autojump_clock: MockClock) -> None:
+    async with open_memory_network(ME, *OTHERS) as network:
+        async with run_learner(network) as learner:
+            await trio.testing.wait_all_tasks_blocked()
+        learner.fetcher.want_body(Digest(bytes(32)))
+        learner.fetcher.want_blocks(Height(3), None)
+        await trio.sleep(60.0)
+    assert network.requests == []
+
+
 async def test_an_unfinalized_body_is_asked_of_one_member_after_the_other(autojump_clock: MockClock) -> None:
     chain = build_chain(1)
     block = chain.blocks[0].block

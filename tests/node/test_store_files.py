@@ -55,6 +55,16 @@ async def test_the_marker_is_there_before_anything_can_be_written(home: StoreHom
     assert home.marker.stat().st_mode & 0o777 == 0o600
 
 
+async def test_every_commit_is_flushed_to_the_disk(home: StoreHome) -> None:
+    """Rule C10 depends on it, and no test can take the power away."""
+    store = home.open_store()
+    settings = [
+        store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "fullfsync")
+    ]
+    assert settings == ["wal", 2, 1]
+
+
 async def test_only_the_owner_can_read_ballots_that_are_not_revealed_yet(home: StoreHome) -> None:
     store = home.open_store()
     store.load()

@@ -227,6 +227,13 @@ async def test_a_training_of_the_next_round_goes_on_when_this_one_settles(
         assert isinstance(await bench.take_one(), UpdateTrained)
 
 
+async def test_an_order_after_the_end_is_nobodys_business(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with run_workbench(tmp_path) as bench:
+        model = await put(bench.mine, make_model_bytes(1))
+    bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
+    assert bench.learner.calls == []
+
+
 async def test_a_damaged_artifact_is_fetched_again(tmp_path: Path, autojump_clock: MockClock) -> None:
     content = make_model_bytes(5)
     async with run_workbench(tmp_path) as bench:

@@ -94,11 +94,15 @@ def test_a_leaders_reveal_verifies() -> None:
     ("reveal", "error"),
     [
         pytest.param(compute_reveal(CHAIN, LEADER.bls_key, Epoch(0), View(4)), "does not verify", id="of another view"),
-        pytest.param(compute_reveal(CHAIN, LEADER.bls_key, Epoch(1), View(3)), "does not verify", id="of another epoch"),
+        pytest.param(
+            compute_reveal(CHAIN, LEADER.bls_key, Epoch(1), View(3)), "does not verify", id="of another epoch"
+        ),
         pytest.param(
             compute_reveal(OTHER_CHAIN, LEADER.bls_key, Epoch(0), View(3)), "does not verify", id="of another chain"
         ),
-        pytest.param(compute_reveal(CHAIN, OTHER.bls_key, Epoch(0), View(3)), "does not verify", id="of another member"),
+        pytest.param(
+            compute_reveal(CHAIN, OTHER.bls_key, Epoch(0), View(3)), "does not verify", id="of another member"
+        ),
         pytest.param(BlsSignature(bytes(48)), "no point of the group", id="no point"),
     ],
 )
@@ -109,9 +113,7 @@ def test_any_other_reveal_is_refused(reveal: BlsSignature, error: str) -> None:
 
 
 def test_hashes_are_pinned() -> None:
-    zeros = replace(
-        HEADER, parent_hash=Digest(bytes(32)), reveal=BlsSignature(bytes(48)), leader=MemberId(bytes(32))
-    )
+    zeros = replace(HEADER, parent_hash=Digest(bytes(32)), reveal=BlsSignature(bytes(48)), leader=MemberId(bytes(32)))
     assert compute_operations_root((b"one",)).hex() == (
         "3dbf38da8c826f2bb47fe15705fc9f1044e41f3a6a4bd201aafc77e3be2b3b46"
     )

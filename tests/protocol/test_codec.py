@@ -59,7 +59,9 @@ def test_decoding_an_encoding_gives_the_value_back(hint: Hashable, data: st.Data
 @pytest.mark.parametrize("hint", [*CLASSES, *UNIONS], ids=str)
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
-def test_changed_bytes_are_refused_or_are_the_one_encoding_of_another_value(hint: Hashable, data: st.DataObject) -> None:
+def test_changed_bytes_are_refused_or_are_the_one_encoding_of_another_value(
+    hint: Hashable, data: st.DataObject
+) -> None:
     encoded = bytearray(encode_any(hint, data.draw(draw_any(hint))))
     place = data.draw(st.integers(min_value=0, max_value=len(encoded) - 1))
     change = data.draw(st.sampled_from(["replace", "insert", "delete", "cut"]))
@@ -86,7 +88,12 @@ def test_any_bytes_raise_nothing_but_malformed_message(hint: object, encoded: by
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.binary(max_size=70) | st.text(max_size=9),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.binary(max_size=70)
+    | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=10) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=30,
 )
@@ -118,15 +125,27 @@ MESSAGE_BYTES = encode(MESSAGE)
 @pytest.mark.parametrize(
     ("kind", "encoded"),
     [
-        pytest.param(VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcc\x05\xc4"), id="integer in 2 bytes, not 1"),
-        pytest.param(VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcd\x00\x05\xc4"), id="integer in 3 bytes, not 1"),
         pytest.param(
-            VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcf" + bytes(7) + b"\x05\xc4"), id="integer in 9 bytes, not 1"
+            VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcc\x05\xc4"), id="integer in 2 bytes, not 1"
         ),
-        pytest.param(VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xd0\x05\xc4"), id="positive integer as a signed one"),
+        pytest.param(
+            VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcd\x00\x05\xc4"), id="integer in 3 bytes, not 1"
+        ),
+        pytest.param(
+            VoteContent,
+            splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xcf" + bytes(7) + b"\x05\xc4"),
+            id="integer in 9 bytes, not 1",
+        ),
+        pytest.param(
+            VoteContent, splice(VOTE_BYTES, b"\x00\x05\xc4", b"\x00\xd0\x05\xc4"), id="positive integer as a signed one"
+        ),
         pytest.param(VoteContent, splice(VOTE_BYTES, b"\x94", b"\xdc\x00\x04"), id="array header in 3 bytes, not 1"),
-        pytest.param(VoteContent, splice(VOTE_BYTES, b"\xc4\x20", b"\xc5\x00\x20"), id="binary header in 3 bytes, not 2"),
-        pytest.param(OperationResult, splice(RESULT_BYTES, b"\xa2no", b"\xd9\x02no"), id="string header in 2 bytes, not 1"),
+        pytest.param(
+            VoteContent, splice(VOTE_BYTES, b"\xc4\x20", b"\xc5\x00\x20"), id="binary header in 3 bytes, not 2"
+        ),
+        pytest.param(
+            OperationResult, splice(RESULT_BYTES, b"\xa2no", b"\xd9\x02no"), id="string header in 2 bytes, not 1"
+        ),
         pytest.param(VoteContent, VOTE_BYTES + b"\x00", id="a byte too many"),
         pytest.param(VoteContent, VOTE_BYTES[:-1], id="a byte too few"),
         pytest.param(VoteContent, b"", id="no bytes"),

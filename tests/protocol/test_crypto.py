@@ -43,7 +43,9 @@ def test_a_signature_verifies_for_what_was_signed() -> None:
         pytest.param(KEY.member, Domain.VOTE, CHAIN, b"massage", id="another message"),
     ],
 )
-def test_a_signature_is_worth_nothing_elsewhere(member: MemberId, domain: Domain, chain: Digest, message: bytes) -> None:
+def test_a_signature_is_worth_nothing_elsewhere(
+    member: MemberId, domain: Domain, chain: Digest, message: bytes
+) -> None:
     """W2."""
     signature = KEY.sign(Domain.VOTE, CHAIN, b"message")
     with pytest.raises(InvalidMessage, match="signature of member"):

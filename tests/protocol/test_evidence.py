@@ -30,9 +30,7 @@ NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINA
 def vote(
     kind: VoteKind, block_hash: Digest | None = None, *, view: int = 5, epoch: int = 0, keys: FounderKeys = GUILTY
 ) -> Vote:
-    return sign_vote(
-        CHAIN, keys.signing_key, epoch=Epoch(epoch), kind=kind, view=View(view), block_hash=block_hash
-    )
+    return sign_vote(CHAIN, keys.signing_key, epoch=Epoch(epoch), kind=kind, view=View(view), block_hash=block_hash)
 
 
 def build_votes(first: Vote, second: Vote) -> ConflictingVotes:
@@ -85,8 +83,12 @@ def test_votes_that_an_honest_member_may_cast_convict_nobody(first: Vote, second
 @pytest.mark.parametrize(
     ("first", "second", "error"),
     [
-        pytest.param(vote(NOTARIZE, ONE), vote(NOTARIZE, OTHER, view=6), "not of one member in one view", id="two views"),
-        pytest.param(vote(NOTARIZE, ONE), vote(NOTARIZE, OTHER, epoch=1), "not of one member in one view", id="two epochs"),
+        pytest.param(
+            vote(NOTARIZE, ONE), vote(NOTARIZE, OTHER, view=6), "not of one member in one view", id="two views"
+        ),
+        pytest.param(
+            vote(NOTARIZE, ONE), vote(NOTARIZE, OTHER, epoch=1), "not of one member in one view", id="two epochs"
+        ),
         pytest.param(
             vote(NOTARIZE, ONE), vote(NOTARIZE, OTHER, keys=INNOCENT), "not of one member in one view", id="two members"
         ),
@@ -98,11 +100,12 @@ def test_votes_that_an_honest_member_may_cast_convict_nobody(first: Vote, second
             id="a vote in somebody else's name",
         ),
         pytest.param(
-            vote(NULLIFY), replace(vote(FINALIZE, ONE), signature=Signature(b"\xff" * 64)), "wrong vote", id="a made-up signature"
+            vote(NULLIFY),
+            replace(vote(FINALIZE, ONE), signature=Signature(b"\xff" * 64)),
+            "wrong vote",
+            id="a made-up signature",
         ),
-        pytest.param(
-            vote(NOTARIZE, ONE), vote(NOTARIZE, None), "block hash", id="a vote that is none"
-        ),
+        pytest.param(vote(NOTARIZE, ONE), vote(NOTARIZE, None), "block hash", id="a vote that is none"),
     ],
 )
 def test_votes_with_one_mistake_convict_nobody(first: Vote, second: Vote, error: str) -> None:
@@ -120,11 +123,15 @@ def test_two_proposals_in_one_view_convict() -> None:
     [
         pytest.param(BLOCK, "the same block", id="the same block"),
         pytest.param(block_with(replace(LATER.header, view=View(2))), "not of one leader in one view", id="two views"),
-        pytest.param(block_with(replace(LATER.header, epoch=Epoch(1))), "not of one leader in one view", id="two epochs"),
+        pytest.param(
+            block_with(replace(LATER.header, epoch=Epoch(1))), "not of one leader in one view", id="two epochs"
+        ),
         pytest.param(
             block_with(replace(LATER.header, leader=make_founders(5)[4].member)), "not of one leader", id="two leaders"
         ),
-        pytest.param(replace(LATER, signature=Signature(bytes(64))), "wrong proposal signature", id="a made-up signature"),
+        pytest.param(
+            replace(LATER, signature=Signature(bytes(64))), "wrong proposal signature", id="a made-up signature"
+        ),
         pytest.param(replace(LATER, signature=BLOCK.signature), "not in order", id="one signature for both"),
     ],
 )
@@ -152,7 +159,9 @@ def test_evidence_has_one_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "evidence", [build_votes(vote(NULLIFY), vote(FINALIZE, ONE)), build_proposals(BLOCK, LATER)], ids=["votes", "proposals"]
+    "evidence",
+    [build_votes(vote(NULLIFY), vote(FINALIZE, ONE)), build_proposals(BLOCK, LATER)],
+    ids=["votes", "proposals"],
 )
 def test_evidence_of_another_chain_convicts_nobody(evidence: ConflictingVotes | ConflictingProposals) -> None:
     """W2."""

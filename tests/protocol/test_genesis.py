@@ -7,7 +7,7 @@ import pytest
 from protocol.codec import encode
 from protocol.errors import InvalidMessage, MalformedMessage
 from protocol.genesis import Genesis, TaskSpec, build_validator_set, check_genesis, compute_chain_id, decode_genesis
-from protocol.units import Stake
+from protocol.units import Bps, Millis, Stake
 from tests.helpers import make_founders, make_genesis
 
 GENESIS = make_genesis(make_founders(3))
@@ -38,13 +38,19 @@ def test_a_good_document_decodes_to_itself() -> None:
         pytest.param(with_first(possession=SECOND.possession), "does not verify", id="no possession of the BLS key"),
         pytest.param(with_first(bonded=Stake(0)), "has no stake", id="no stake"),
         pytest.param(
-            replace(GENESIS, task=TaskSpec(name="digits", params=(("b", "1"), ("a", "2")))), "not sorted", id="unsorted task"
+            replace(GENESIS, task=TaskSpec(name="digits", params=(("b", "1"), ("a", "2")))),
+            "not sorted",
+            id="unsorted task",
         ),
         pytest.param(
-            replace(GENESIS, task=TaskSpec(name="digits", params=(("a", "1"), ("a", "2")))), "not sorted", id="doubled task key"
+            replace(GENESIS, task=TaskSpec(name="digits", params=(("a", "1"), ("a", "2")))),
+            "not sorted",
+            id="doubled task key",
         ),
         pytest.param(
-            replace(GENESIS, parameters=replace(GENESIS.parameters, voter_count_max=2)), "voter_count_max is even", id="parameters"
+            replace(GENESIS, parameters=replace(GENESIS.parameters, voter_count_max=2)),
+            "voter_count_max is even",
+            id="parameters",
         ),
     ],
 )
@@ -62,8 +68,8 @@ def test_any_change_makes_another_chain() -> None:
     """W2: two networks that differ in anything never take each other's signatures."""
     changed = [
         replace(GENESIS, name="other"),
-        replace(GENESIS, created_ms=GENESIS.created_ms + 1),
-        replace(GENESIS, parameters=replace(GENESIS.parameters, tolerance_bps=499)),
+        replace(GENESIS, created_ms=Millis(GENESIS.created_ms + 1)),
+        replace(GENESIS, parameters=replace(GENESIS.parameters, tolerance_bps=Bps(499))),
         with_first(addresses=()),
         with_first(bonded=Stake(FIRST.bonded + 1)),
     ]

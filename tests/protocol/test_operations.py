@@ -25,7 +25,9 @@ from tests.values import make_digest
 CHAIN = make_digest("chain")
 KEY, OTHER_KEY = SigningKey(make_digest("key")), SigningKey(make_digest("other key"))
 OPERATION = sign_operation(CHAIN, KEY, Sequence(3), Bond(amount=Stake(5)))
-BALLOT = Ballot(candidate_digest=make_digest("candidate"), is_accept=True, update_flags=(True, False), is_base_flagged=False)
+BALLOT = Ballot(
+    candidate_digest=make_digest("candidate"), is_accept=True, update_flags=(True, False), is_base_flagged=False
+)
 SALT = Salt(make_digest("salt"))
 
 
@@ -85,7 +87,9 @@ def test_an_operation_is_named_by_all_of_its_bytes() -> None:
         pytest.param(KEY.member, 1, 1, BALLOT, SALT, id="another attempt"),
         pytest.param(KEY.member, 1, 0, replace(BALLOT, is_accept=False), SALT, id="another verdict"),
         pytest.param(KEY.member, 1, 0, replace(BALLOT, update_flags=(False, False)), SALT, id="other flags"),
-        pytest.param(KEY.member, 1, 0, replace(BALLOT, candidate_digest=make_digest("x")), SALT, id="another candidate"),
+        pytest.param(
+            KEY.member, 1, 0, replace(BALLOT, candidate_digest=make_digest("x")), SALT, id="another candidate"
+        ),
         pytest.param(KEY.member, 1, 0, BALLOT, Salt(make_digest("other salt")), id="another salt"),
     ],
 )

@@ -78,5 +78,10 @@ def test_the_papers_preset_has_the_papers_constants(members: int, proposers: int
     check_parameters(paper)
     eight = 8 * MICRO_TOKENS_PER_TOKEN
     assert (paper.preset, paper.aggregation) == (Preset.PAPER, AggregationRule.MEAN)
-    assert (paper.stake_initial, paper.slash_update, paper.slash_vote, paper.bond_min) == (8 * eight, eight, eight, eight)
+    assert (paper.stake_initial, paper.slash_update, paper.slash_vote, paper.bond_min) == (
+        8 * eight,
+        eight,
+        eight,
+        eight,
+    )
     assert (paper.proposer_count, paper.tolerance_bps, paper.reward_vote, paper.reward_update) == (proposers, 500, 0, 0)

@@ -26,7 +26,12 @@ BLOCK = make_digest("block")
 
 
 def vote(
-    index: int, kind: VoteKind = VoteKind.NOTARIZE, *, view: int = 5, block: Digest | None = BLOCK, chain: Digest = CHAIN
+    index: int,
+    kind: VoteKind = VoteKind.NOTARIZE,
+    *,
+    view: int = 5,
+    block: Digest | None = BLOCK,
+    chain: Digest = CHAIN,
 ) -> Vote:
     key = BUILDER.founders[index].signing_key
     block_hash = None if kind is VoteKind.NULLIFY else block
@@ -104,21 +109,31 @@ def test_the_order_of_votes_does_not_matter() -> None:
         pytest.param(replace(certificate(0, 1, 2), epoch=Epoch(1)), "of epoch 1, not 0", id="another epoch"),
         pytest.param(replace(certificate(0, 1, 2), view=View(6)), "wrong vote signature", id="another view"),
         pytest.param(
-            replace(certificate(0, 1, 2), block_hash=make_digest("other block")), "wrong vote signature", id="another block"
+            replace(certificate(0, 1, 2), block_hash=make_digest("other block")),
+            "wrong vote signature",
+            id="another block",
+        ),
+        pytest.param(replace(certificate(0, 1, 2), kind=VoteKind.FINALIZE), "wrong vote signature", id="another kind"),
+        pytest.param(
+            replace(certificate(0, 1, 2), kind=VoteKind.NULLIFY), "block hash", id="a hash in a nullification"
+        ),
+        pytest.param(replace(certificate(0, 1, 2), block_hash=None), "block hash", id="no hash in a notarization"),
+        pytest.param(
+            replace(certificate(0, 1, 2), signers=b"\x0b"), "wrong vote signature", id="somebody else's signature"
         ),
         pytest.param(
-            replace(certificate(0, 1, 2), kind=VoteKind.FINALIZE), "wrong vote signature", id="another kind"
+            replace(certificate(0, 1, 2), signers=b"\x0f"), "not one signature per signer", id="a signer too many"
         ),
-        pytest.param(replace(certificate(0, 1, 2), kind=VoteKind.NULLIFY), "block hash", id="a hash in a nullification"),
-        pytest.param(replace(certificate(0, 1, 2), block_hash=None), "block hash", id="no hash in a notarization"),
-        pytest.param(replace(certificate(0, 1, 2), signers=b"\x0b"), "wrong vote signature", id="somebody else's signature"),
-        pytest.param(replace(certificate(0, 1, 2), signers=b"\x0f"), "not one signature per signer", id="a signer too many"),
-        pytest.param(replace(certificate(0, 1, 2), signers=b"\x03"), "not one signature per signer", id="a signer too few"),
+        pytest.param(
+            replace(certificate(0, 1, 2), signers=b"\x03"), "not one signature per signer", id="a signer too few"
+        ),
         pytest.param(replace(certificate(0, 1, 2), signers=b"\x17"), "do not exist", id="a fifth validator of four"),
         pytest.param(replace(certificate(0, 1, 2), signers=b"\x07\x00"), "does not fit", id="a bitmap too long"),
         pytest.param(replace(certificate(0, 1, 2), signers=b""), "does not fit", id="no bitmap"),
         pytest.param(
-            replace(certificate(0, 1, 2), signatures=(vote(0).signature,) * 3), "wrong vote signature", id="one signature thrice"
+            replace(certificate(0, 1, 2), signatures=(vote(0).signature,) * 3),
+            "wrong vote signature",
+            id="one signature thrice",
         ),
         pytest.param(
             replace(certificate(0, 1, 2), signatures=certificate(0, 1, 2).signatures[::-1]),

@@ -128,7 +128,9 @@ class MemoryStore:
             outcome = self.get_outcome(state.height)
             if outcome is None or outcome.state_root != compute_state_root(state):
                 raise InvariantViolation("a snapshot of no appended block")
-            self._write(replace(self._image, snapshot=encode(state)))
+            used = next(account.next_sequence for account in state.accounts if account.member == self.member)
+            journal = tuple(record for record in self._image.journal if not _is_used_operation(record, used))
+            self._write(replace(self._image, snapshot=encode(state), journal=journal))
 
     def is_snapshot_due(self) -> bool:
         """See the port."""
@@ -254,6 +256,13 @@ class MemoryStore:
             if compute_operation_id(operation) in executed
         )
         return max((content.sequence for content in contents if content.member == self.member), default=-1)
+
+
+def _is_used_operation(encoded: bytes, next_sequence: int) -> bool:
+    record = decode_union(Record, encoded, bytes_max=_BYTES_MAX)
+    if not isinstance(record, OwnOperationRecord):
+        return False
+    return decode_operation(record.operation).content.sequence < next_sequence
 
 
 def _add_record(image: _Image, record: Record) -> _Image:

@@ -36,6 +36,7 @@ class Link:
 class _Attached:
     gossip: GossipHandler
     services: Mapping[Service, RequestHandler]
+    transport: "MemoryTransport"
 
 
 @dataclass(slots=True)
@@ -59,8 +60,9 @@ class MemoryNetwork:
         self, member: MemberId, *, gossip: GossipHandler, services: Mapping[Service, RequestHandler]
     ) -> "MemoryTransport":
         """Bring a node up."""
-        self.attached[member] = _Attached(gossip=gossip, services=services)
-        return MemoryTransport(network=self, member=member)
+        transport = MemoryTransport(network=self, member=member)
+        self.attached[member] = _Attached(gossip=gossip, services=services, transport=transport)
+        return transport
 
     def detach(self, member: MemberId) -> None:
         """Take a node down, with everything that it had under way."""
@@ -138,7 +140,7 @@ class MemoryTransport:
             return
         receiver = self.network.attached[target]
         if receiver.gossip(topic, self.member, message) is Admission.REJECT:
-            self.scores[target] = self.scores.get(target, 0) - REJECT_COST
+            receiver.transport.lower_score(self.member, by=REJECT_COST)
 
     async def _exchange(self, target: MemberId, service: Service, request: bytes, receive: ReceiveFrame) -> None:
         link = self.network.get_link(target, self.member)

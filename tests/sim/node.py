@@ -98,9 +98,7 @@ class Disk:
             account = next(account for account in state.accounts if account.member == member)
             settled = Round(state.next_round - 1 if state.round is None else state.round.round - 1)
             self.records = [
-                record
-                for record in self.records
-                if not _is_useless(record, state.view, account.next_sequence, settled)
+                record for record in self.records if not _is_useless(record, state.view, account.next_sequence, settled)
             ]
 
     def lose_database(self, genesis_state: LedgerState) -> None:

@@ -86,7 +86,7 @@ class Scenario:
     adversary: MakeAdversary | None = None
     adversary_count: int = 0
     convicts: bool = False
-    """True if every adversary must be jailed on every honest ledger in the end (L7)."""
+    """True if every adversary must be jailed on every honest ledger in the end (L7); the job goes on until they are."""
     absent_count: int = 0
     script: Callable[[Cluster], None] = do_nothing
     """What happens besides the faults."""
@@ -135,7 +135,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 def build_cluster(scenario: Scenario, seed: int, *, may_fork: bool = False) -> Cluster:
     """Return the network of a scenario with its faults scheduled, not yet started."""
     keys = make_keys(scenario.node_count)
-    parameters = replace(PARAMETERS, rounds_max=Round(scenario.rounds))
+    parameters = replace(PARAMETERS, rounds_max=Round(0 if scenario.convicts else scenario.rounds))
     choice = random.Random(f"choice-{seed}")
     adversaries = choice.sample(range(scenario.node_count), scenario.adversary_count)
     # Whoever is absent is the first: the stakes of a scenario say who that is.

@@ -7,7 +7,7 @@ from protocol.journal import OwnProposalRecord
 from protocol.units import Millis
 from tests.protocol.consensus.rig import (
     CHAIN,
-    FINALIZE,
+    GENESIS_TIP,
     NOTARIZE,
     NULLIFY,
     PARAMETERS,
@@ -20,16 +20,21 @@ from tests.protocol.consensus.rig import (
     get_sent_votes,
     make_block,
     make_certificate,
+    make_final_chain,
     make_proposal,
     tip_of,
 )
 
-WORK = Application(has_operations=True)
+
+def make_worker(*views: int) -> Rig:
+    """Return the leader of these views, with something to order."""
+    (leader,) = {get_leader(view).member: get_leader(view) for view in views}.values()
+    return Rig(leader, application=Application(has_operations=True))
 
 
 def test_a_leader_with_something_to_order_proposes_and_notarizes_its_block() -> None:
     """C1, C3."""
-    rig = Rig(get_leader(1), application=WORK)
+    rig = make_worker(1)
     effects = rig.start(100)
     (proposal,) = get_proposals(effects)
     header = proposal.block.header
@@ -43,7 +48,7 @@ def test_a_leader_with_something_to_order_proposes_and_notarizes_its_block() -> 
 
 def test_a_leader_proposes_once() -> None:
     """C1."""
-    rig = Rig(get_leader(1), application=WORK)
+    rig = make_worker(1)
     rig.start(100)
     assert get_proposals(rig.step(200)) == []
     assert get_proposals(rig.step(300)) == []
@@ -51,21 +56,21 @@ def test_a_leader_proposes_once() -> None:
 
 def test_a_proposal_is_durable_before_it_leaves() -> None:
     """C10: two blocks in one view would be an offence, crash or not."""
-    rig = Rig(get_leader(1), application=WORK)
+    rig = make_worker(1)
     (proposal,) = get_proposals(rig.start(100))
     assert OwnProposalRecord(proposal=proposal) in rig.records
 
 
 def test_a_restarted_leader_sends_its_old_block_and_makes_no_other() -> None:
     """C1, C9, C10."""
-    rig = Rig(get_leader(1), application=WORK)
+    rig = make_worker(1)
     (proposal,) = get_proposals(rig.start(100))
     assert get_proposals(rig.restart(started_ms=at(200)).start(200)) == [proposal]
 
 
 def test_a_follower_does_not_propose() -> None:
     """C1."""
-    assert get_proposals(Rig(get_follower(1), application=WORK).start(100)) == []
+    assert get_proposals(Rig(get_follower(1), application=Application(has_operations=True)).start(100)) == []
 
 
 def test_a_leader_without_anything_to_order_is_silent() -> None:
@@ -77,7 +82,7 @@ def test_a_leader_without_anything_to_order_is_silent() -> None:
 
 def test_a_leader_waits_a_block_interval_after_its_parent() -> None:
     """C1: operations of one instant share a block."""
-    rig = Rig(get_leader(1), application=WORK)
+    rig = make_worker(1)
     assert get_proposals(rig.start(10)) == []
     assert rig.consensus.compute_wakeup_ms() == at(50)
     assert len(get_proposals(rig.step(50))) == 1
@@ -86,13 +91,11 @@ def test_a_leader_waits_a_block_interval_after_its_parent() -> None:
 def test_a_leader_whose_clock_is_behind_proposes_just_above_its_parent() -> None:
     """C8."""
     parent = make_block(1, time_ms=at(900))
-    leader = get_leader(2)
-    rig = Rig(leader, parameters=replace(PARAMETERS, block_interval_ms=Millis(0)))
+    rig = Rig(get_leader(2), parameters=replace(PARAMETERS, block_interval_ms=Millis(0)), application=Application())
     rig.start(0)
-    rig.tell(make_proposal(parent), delay_ms=900)
-    rig.tell_certificates(make_certificate(FINALIZE, 1, parent), delay_ms=900)
+    rig.fetch(*make_final_chain(parent), delay_ms=600)
     rig.application.has_operations = True
-    (proposal,) = get_proposals(rig.step(900))
+    (proposal,) = get_proposals(rig.step(600))
     assert proposal.block.header.time_ms == at(901)
 
 
@@ -117,21 +120,21 @@ def test_a_proposal_carries_the_parents_notarization_and_every_nullification_bet
 def test_a_leader_that_misses_the_parents_body_waits_for_it() -> None:
     """C1: nobody may build on a block that it has not seen."""
     parent = make_block(1)
-    rig = Rig(get_leader(2), application=WORK)
+    rig = make_worker(2)
     rig.start(0)
     assert get_proposals(rig.tell_certificates(make_certificate(NOTARIZE, 1, parent), delay_ms=300)) == []
     rig.consensus.on_block_body(parent)
     assert rig.consensus.view == 2
+    # The application has nothing more to order on top of that block, so the leader pushes it with an empty one.
+    wakeup_ms = rig.consensus.compute_wakeup_ms()
+    assert wakeup_ms is not None
+    assert len(get_proposals(rig.step(wakeup_ms - at(0)))) == 1
 
 
 def test_a_leader_that_gave_its_view_up_does_not_propose_in_it() -> None:
     """C1, C4: its own block could not get its own vote."""
-    rig = Rig(get_leader(1), application=Application(has_operations=False))
-    rig.start(0)
-    rig.application.has_operations = True
-    rig.consensus._pacemaker.arm(at(0))
-    rig.application.has_operations = False
-    assert get_proposals(rig.step(100)) == []
-    rig.application.has_operations = True
-    rig.consensus._own.cast(NULLIFY, rig.consensus.view, None)
-    assert get_proposals(rig.step(200)) == []
+    rig = Rig(get_leader(1), tip=replace(GENESIS_TIP, time_ms=at(10_000)), application=Application(has_operations=True))
+    # The parent's time is still to come, so the leader waits; its timer is faster.
+    assert get_proposals(rig.start(0)) == []
+    assert [vote.kind for vote in get_sent_votes(rig.step(1_000))] == [NULLIFY]
+    assert get_proposals(rig.step(10_050)) == []

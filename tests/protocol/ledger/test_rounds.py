@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.beacon.sortition import compute_roles_seed, draw_roles
-from protocol.ledger.state import LedgerState
+from protocol.ledger.state import LedgerState, compute_unbonding_total
 from protocol.ledger.transition import get_deadline_ms
 from protocol.operations import Unbond
 from protocol.outcomes import Phase, Verdict
@@ -172,6 +172,7 @@ def test_a_round_waits_for_enough_members_and_opens_when_they_are_there() -> Non
 def bond_back(builder: LedgerBuilder) -> None:
     """Let the first founder's unbonding stake return to bonded, and add a block."""
     account = builder.state.accounts[0]
-    restored = replace(account, bonded=STAKE, unbonding=())
+    bonded = Stake(account.bonded + compute_unbonding_total(account))
+    restored = replace(account, bonded=bonded, unbonding=())
     builder.state = replace(builder.state, accounts=(restored, *builder.state.accounts[1:]))
     builder.add_block()

@@ -1,0 +1,230 @@
+"""What every Transport promises, on libp2p over loopback and on the simulated network (W3, W5)."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import trio
+
+from node.errors import PeerMisbehaved, PeerUnreachable
+from node.ports import RequestHandler, SendFrame, Service, Transport
+from protocol.errors import MalformedMessage
+from protocol.gossip import Admission, Topic
+from protocol.units import MemberId, Millis
+from tests.node.libp2p.members import Mailbox, introduce, make_member, make_settings, open_node, wait_until
+from tests.sim.memory_transport import open_memory_network
+
+MEMBER_COUNT = 4
+ABSENT = make_member(MEMBER_COUNT - 1)
+"""A member that is never up."""
+PATIENCE_MS = Millis(20_000)
+LARGEST_FRAME_BYTES = 524_288
+
+pytestmark = pytest.mark.parametrize("kind", ["libp2p", "memory"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One node's end of the network."""
+
+    member: MemberId
+    transport: Transport
+    mailbox: Mailbox
+
+    def get_score(self, of: MemberId) -> int:
+        return next(peer.score for peer in self.transport.get_peers() if peer.member == of)
+
+
+async def echo(member: MemberId, request: bytes, send: SendFrame) -> None:
+    """Answer with the requester and the request."""
+    await send(member)
+    await send(request)
+
+
+async def answer_nothing(_member: MemberId, _request: bytes, _send: SendFrame) -> None:
+    """Answer without a frame."""
+
+
+async def fail(_member: MemberId, _request: bytes, send: SendFrame) -> None:
+    """Fail in the middle of an answer."""
+    await send(b"first")
+    raise MalformedMessage("a request that this handler refuses")
+
+
+async def stall(_member: MemberId, _request: bytes, send: SendFrame) -> None:
+    """Begin an answer and never end it."""
+    await send(b"first")
+    await trio.sleep_forever()
+
+
+async def send_largest(_member: MemberId, _request: bytes, send: SendFrame) -> None:
+    """Answer with frames of the largest size."""
+    for number in range(3):
+        await send(bytes([number]) * LARGEST_FRAME_BYTES)
+
+
+@asynccontextmanager
+async def open_peers(kind: str, handler: RequestHandler = echo) -> AsyncIterator[tuple[Peer, Peer, Peer]]:
+    """Run three nodes that are connected, each with the same SYNC handler and no other service."""
+    services: Mapping[Service, RequestHandler] = {Service.SYNC: handler}
+    members = [make_member(index) for index in range(MEMBER_COUNT)]
+    async with AsyncExitStack() as stack:
+        if kind == "libp2p":
+            nodes = [
+                await stack.enter_async_context(open_node(make_settings(index, count=MEMBER_COUNT), services=services))
+                for index in range(MEMBER_COUNT - 1)
+            ]
+            introduce(*nodes)
+            with trio.fail_after(PATIENCE_MS / 1000):
+                for node in nodes:
+                    await node.transport.wait_connected(MEMBER_COUNT - 2)
+            peers = [Peer(member=node.member, transport=node.transport, mailbox=node.mailbox) for node in nodes]
+        else:
+            network = await stack.enter_async_context(open_memory_network(*members))
+            peers = []
+            for member in members[:-1]:
+                mailbox = Mailbox()
+                transport = network.attach(member, gossip=mailbox, services=services)
+                peers.append(Peer(member=member, transport=transport, mailbox=mailbox))
+        first, second, third = peers
+        yield first, second, third
+
+
+def has_messages(peer: Peer, count: int) -> bool:
+    """Return whether a node has got so many gossip messages."""
+    return len(peer.mailbox.messages) == count
+
+
+async def ask(peer: Peer, of: MemberId, request: bytes = b"", *, service: Service = Service.SYNC) -> list[bytes]:
+    """Return the frames of an answer."""
+    frames: list[bytes] = []
+
+    async def receive(frame: bytes) -> None:
+        frames.append(frame)
+
+    await peer.transport.request(of, service, request, receive, timeout_ms=PATIENCE_MS)
+    return frames
+
+
+async def test_a_message_reaches_all_others_once_and_not_its_sender(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        for number in range(5):
+            await first.transport.publish(Topic.CONSENSUS, bytes([number]) * 100)
+        for receiver in (second, third):
+            await wait_until(partial(has_messages, receiver, 5))
+            assert sorted(receiver.mailbox.get_bodies()) == [bytes([number]) * 100 for number in range(5)]
+            assert {topic for topic, _, _ in receiver.mailbox.messages} == {Topic.CONSENSUS}
+        assert first.mailbox.messages == []
+
+
+async def test_a_message_names_a_neighbour_that_delivered_it(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        await first.transport.publish(Topic.OPERATIONS, b"message")
+        await wait_until(lambda: bool(second.mailbox.messages))
+        assert second.mailbox.messages[0][1] in {first.member, third.member}
+
+
+async def test_a_rejected_message_lowers_the_score_of_its_deliverer(kind: str) -> None:
+    async with open_peers(kind) as (first, second, _):
+        second.mailbox.admission = Admission.REJECT
+        await first.transport.publish(Topic.CONSENSUS, b"a message that breaks a rule")
+        await wait_until(lambda: second.get_score(first.member) < 0)
+        assert first.get_score(second.member) == 0
+
+
+async def test_an_ignored_message_blames_nobody(kind: str) -> None:
+    async with open_peers(kind) as (first, second, _):
+        second.mailbox.admission = Admission.IGNORE
+        await first.transport.publish(Topic.CONSENSUS, b"a message that came too late")
+        await wait_until(lambda: bool(second.mailbox.messages))
+        assert second.get_score(first.member) == 0
+
+
+async def test_peers_are_all_other_members_sorted(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        peers = first.transport.get_peers()
+        members = [peer.member for peer in peers]
+        assert members == sorted({second.member, third.member, ABSENT})
+        assert {peer.member for peer in peers if peer.is_connected} == {second.member, third.member}
+
+
+async def test_a_lowered_score_shows(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        first.transport.lower_score(second.member, by=30)
+        assert -30 <= first.get_score(second.member) <= -28
+        assert first.get_score(third.member) == 0
+
+
+async def test_the_frames_of_an_answer_come_in_order_and_name_the_requester(kind: str) -> None:
+    async with open_peers(kind) as (first, second, _):
+        assert await ask(first, second.member, b"request") == [first.member, b"request"]
+
+
+async def test_many_requests_run_at_a_time(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        answers: dict[int, list[bytes]] = {}
+
+        async def ask_one(number: int) -> None:
+            target = second if number % 2 else third
+            answers[number] = await ask(first, target.member, bytes([number]))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(12):
+                nursery.start_soon(ask_one, number)
+        assert answers == {number: [first.member, bytes([number])] for number in range(12)}
+
+
+async def test_an_answer_may_be_empty(kind: str) -> None:
+    async with open_peers(kind, answer_nothing) as (first, second, _):
+        assert await ask(first, second.member) == []
+
+
+async def test_frames_of_the_largest_size_pass(kind: str) -> None:
+    async with open_peers(kind, send_largest) as (first, second, _):
+        frames = await ask(first, second.member)
+        assert [(frame[0], len(frame)) for frame in frames] == [(n, LARGEST_FRAME_BYTES) for n in range(3)]
+
+
+async def test_a_member_that_is_not_up_is_unreachable(kind: str) -> None:
+    async with open_peers(kind) as (first, _, _):
+        with pytest.raises(PeerUnreachable):
+            await ask(first, ABSENT)
+
+
+async def test_a_service_that_is_not_served_is_unreachable(kind: str) -> None:
+    async with open_peers(kind) as (first, second, _):
+        with pytest.raises(PeerUnreachable):
+            await ask(first, second.member, service=Service.ARTIFACT)
+
+
+async def test_a_failing_handler_cuts_its_own_answer_only(kind: str) -> None:
+    async with open_peers(kind, fail) as (first, second, third):
+        for requester in (first, third, first):
+            with pytest.raises(PeerUnreachable):
+                await ask(requester, second.member)
+        assert all(peer.is_connected for peer in first.transport.get_peers() if peer.member != ABSENT)
+
+
+async def test_an_answer_that_does_not_end_in_time_is_given_up(kind: str) -> None:
+    async with open_peers(kind, stall) as (first, second, _):
+        frames: list[bytes] = []
+
+        async def receive(frame: bytes) -> None:
+            frames.append(frame)
+
+        with trio.fail_after(10), pytest.raises(PeerUnreachable):
+            await first.transport.request(second.member, Service.SYNC, b"", receive, timeout_ms=Millis(300))
+        assert frames == [b"first"]
+
+
+async def test_what_the_requester_raises_ends_the_request_unchanged(kind: str) -> None:
+    async with open_peers(kind) as (first, second, _):
+
+        async def refuse(_frame: bytes) -> None:
+            raise PeerMisbehaved("the first frame is wrong")
+
+        with pytest.raises(PeerMisbehaved, match="the first frame is wrong"):
+            await first.transport.request(second.member, Service.SYNC, b"", refuse, timeout_ms=PATIENCE_MS)
+        assert await ask(first, second.member, b"again") == [first.member, b"again"]
