@@ -18,6 +18,7 @@ from typing import Final
 import psutil
 import trio
 
+from node.commands.common import quiet_logs
 from node.config_keys import Attack
 from node.control import open_request
 from node.demo.plan import DemoPlan, found_homes
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=13)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    quiet_logs()
     with tempfile.TemporaryDirectory(prefix="pnyx-bench-", ignore_cleanup_errors=True) as directory:
         plan = DemoPlan(
             directory=Path(directory),

@@ -59,7 +59,9 @@ class ControlDesk:
                 await send(self._informant.describe_peers())
             case "rounds":
                 limit = min(get_int(request.get("limit", ROUNDS_MAX)), ROUNDS_MAX)
-                await send(self._informant.describe_rounds(Round(get_int(request.get("from_round", 1))), limit=limit))
+                first = request.get("from_round")
+                from_round = None if first is None else Round(get_int(first))
+                await send(self._informant.describe_rounds(from_round, limit=limit))
             case "stakes":
                 await send(self._informant.describe_stakes())
             case "model":

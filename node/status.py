@@ -7,6 +7,7 @@ a program may want it. Amounts are micro-tokens, times milliseconds since the Un
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
@@ -19,6 +20,9 @@ from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.state import Account, LedgerState, RoundState, compute_state_root
 from protocol.outcomes import RoundRecord
 from protocol.units import MemberId, Round, View
+
+LINEAGE_ROUNDS_MAX: Final = 1_000
+"""How far back the lineage of the model is told; ``model export`` tells all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +86,10 @@ class Informant:
         """Return every other member and how well it is connected."""
         return [self._describe_peer(peer) for peer in self._windows.transport.get_peers()]
 
-    def describe_rounds(self, from_round: Round, *, limit: int) -> list[JsonValue]:
-        """Return settled rounds, ascending."""
-        records = self._windows.store.get_rounds(from_round, limit=limit)
-        return [self._describe_settled(record) for record in records]
+    def describe_rounds(self, from_round: Round | None, *, limit: int) -> list[JsonValue]:
+        """Return settled rounds, ascending; without a first one, the latest."""
+        first = self._find_recent_round(limit) if from_round is None else from_round
+        return [self._describe_settled(record) for record in self._windows.store.get_rounds(first, limit=limit)]
 
     def describe_stakes(self) -> JsonObject:
         """Return every member's stake, and where the rest of the supply is."""
@@ -99,12 +103,12 @@ class Informant:
         }
 
     def describe_model(self) -> JsonObject:
-        """Return the current model, this node's own scores, and the rounds that changed the model."""
+        """Return the current model, this node's own scores, and the recent rounds that changed the model."""
         state = self._windows.get_state()
         scores: dict[str, JsonValue] = {
             record.model_digest.hex(): record.score for record in self._windows.store.get_scores()
         }
-        rounds = self._windows.store.get_rounds(Round(1), limit=max(state.rounds_settled, 1))
+        rounds = self._windows.store.get_rounds(self._find_recent_round(LINEAGE_ROUNDS_MAX), limit=LINEAGE_ROUNDS_MAX)
         return {
             "digest": state.model_digest.hex(),
             "genesis_digest": self._genesis.model_digest.hex(),
@@ -117,6 +121,10 @@ class Informant:
                 if record.model_digest != record.base_digest
             ],
         }
+
+    def _find_recent_round(self, count: int) -> Round:
+        """Return the round from which on at most so many have settled."""
+        return Round(max(self._windows.get_state().rounds_settled - count + 1, 1))
 
     def _describe_open_round(self, current: RoundState) -> JsonObject:
         roles = []

@@ -72,8 +72,10 @@ def peers(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
 def rounds(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
-    from_round: Annotated[int, typer.Option("--from", min=1, help="The first round to show.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many rounds to show at most.")] = 100,
+    from_round: Annotated[
+        int | None, typer.Option("--from", min=1, help="The first round to show; without it, the latest are shown.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many rounds to show at most.")] = 20,
 ) -> None:
     """Show settled rounds: roles, verdict, tally, what stake moved."""
     from node.json_values import get_list, get_object

@@ -21,14 +21,26 @@ from node.services import RecentBlocks
 from node.submissions import Submissions
 from node.timings import Timings
 from node.workbench import Tools, Workbench
+from protocol.blocks import compute_block_hash
 from protocol.errors import InvariantViolation
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
-from protocol.interface import ArmTimer, Broadcast, Effect, Input, Persist, TimeAdvanced, WorkFailed
-from protocol.journal import ScoreRecord
+from protocol.interface import (
+    ArmTimer,
+    Broadcast,
+    Effect,
+    FinalizedBlock,
+    Input,
+    Persist,
+    PersistBlock,
+    TimeAdvanced,
+    WorkFailed,
+)
+from protocol.journal import OwnProposalRecord, ScoreRecord
 from protocol.ledger.state import compute_genesis_state
+from protocol.messages import Proposal
 from protocol.units import MemberId, Millis, Ppm, Round
-from tests.helpers import make_digest, make_founders, make_genesis
+from tests.helpers import LedgerBuilder, make_digest, make_founders, make_genesis
 from tests.node.fakes import FakeLearner, ScriptedCore, TrioClock
 from tests.sim.memory_store import MemoryDisk, MemoryStore
 from tests.sim.memory_transport import MemoryNetwork
@@ -144,6 +156,36 @@ async def test_a_full_disk_stops_the_node_before_anything_signed_leaves(
             await bench.inbox.put(ANY_INPUT)
             await trio.sleep(10.0)
     assert heard == []
+
+
+async def test_bodies_of_proposed_blocks_are_kept_for_members_that_lack_them(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    block = LedgerBuilder(founders=FOUNDERS).build_block()
+    record = OwnProposalRecord(proposal=Proposal(block=block, parent_certificate=None, nullifications=()))
+    async with run_driver(tmp_path, lambda _: [Persist(record=record), MESSAGE]) as bench:
+        await bench.inbox.put(ANY_INPUT)
+        await bench.wait_heard(1)
+        assert bench.recent.get(compute_block_hash(compute_chain_id(GENESIS), block.header)) == block
+
+
+async def test_a_snapshot_is_saved_when_one_is_due(tmp_path: Path, autojump_clock: MockClock) -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+
+    def execute(_event: Input) -> list[Effect]:
+        outcome = builder.add_block()
+        bench.core.state = builder.state
+        block = builder.blocks[-1].block
+        final = FinalizedBlock(block=block, certificate=builder.certify(block))
+        return [PersistBlock(height=builder.state.height, finalized=final, outcome=outcome)]
+
+    async with run_driver(tmp_path, execute) as bench:
+        for _ in range(210):
+            await bench.inbox.put(ANY_INPUT)
+        await bench.wait_handled(210)
+        await trio.sleep(2 * WRITE_S)
+        assert bench.disk.image is not None
+        assert bench.disk.image.snapshot is not None
 
 
 async def test_a_mistake_of_our_own_stops_the_node(tmp_path: Path, autojump_clock: MockClock) -> None:

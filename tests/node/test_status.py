@@ -138,7 +138,8 @@ async def test_rounds_carry_names_tally_and_moves() -> None:
     async with open_desk(builder) as desk:
         rounds = [get_object(record) for record in get_list(await desk.ask({"command": "rounds"}))]
         assert await desk.ask({"command": "rounds", "from_round": 2}) == rounds[1:]
-        assert await desk.ask({"command": "rounds", "limit": 1}) == rounds[:1]
+        assert await desk.ask({"command": "rounds", "from_round": 1, "limit": 1}) == rounds[:1]
+        assert await desk.ask({"command": "rounds", "limit": 1}) == rounds[1:]
     assert [record["verdict"] for record in rounds] == ["ACCEPT", "REJECT"]
     for described, record in zip(rounds, records, strict=True):
         assert described["accept_count"] == record.accept_count
