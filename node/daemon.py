@@ -1,4 +1,4 @@
-"""The daemon: one node from its home to its last breath. Builds everything, owns the one nursery, stops in order.
+"""The daemon: one node from its home to its last breath. Opens everything, owns the one nursery, stops in order.
 
 SIGTERM, SIGINT and ``pnyx stop`` end it within seconds: what the core decided is on disk before it is sent, so there is
 nothing left to save. An error that nobody can react to ends it with the error's exit code.
@@ -7,7 +7,6 @@ nothing left to save. An error that nobody can react to ends it with the error's
 import signal
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,41 +14,25 @@ from typing import Final
 import structlog
 import trio
 
-from node.artifacts.fetcher import ArtifactFetcher
-from node.artifacts.service import ArtifactService
 from node.artifacts.store import ArtifactStore
+from node.assembly import Ground, Node
 from node.attacks import AttackKind
-from node.catchup import BlockFetcher
 from node.clock import OsEntropy, WallClock
 from node.config_keys import LogFormat
 from node.control import place_socket, serve_control
 from node.control_desk import ControlDesk
-from node.driver import Driver, Hands
 from node.errors import ConfigError
 from node.failures import raise_cause
-from node.gate import GossipGate
 from node.home import Home, HomeLock, load_home
-from node.inbox import Inbox
 from node.keys import GetPassphrase
-from node.learner import LearnerSettings, WorkerLearner, open_learner
+from node.learner import LearnerSettings, open_learner
 from node.libp2p_transport import Libp2pTransport, TransportSettings, open_transport
 from node.logs import configure_logs
-from node.observations import ObservationHub
-from node.ports import RequestHandler, Service
-from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.status import Informant, Windows
 from node.store.sqlite import SqliteStore
-from node.submissions import Submissions
-from node.timings import Timings
-from node.workbench import Tools, Workbench
-from protocol.blocks import Block
-from protocol.engine import Engine, EngineConfig
+from node.workbench import Workbench
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.restored import Restored
-from protocol.units import Digest, Height, Millis
-
-QUORUM_WAIT_S: Final = 10.0
-"""How long the core waits for enough members to be connected, so that its first messages are not lost."""
+from protocol.units import Millis
 
 GOSSIP_BYTES_MAX: Final = 262_144
 FRAME_BYTES_MAX: Final = 524_288
@@ -90,10 +73,6 @@ class Daemon:
         self._member = home.keys.signing.member
         self._clock = WallClock()
         self._entropy = OsEntropy()
-        self._timings = Timings()
-        self._inbox = Inbox()
-        self._hub = ObservationHub()
-        self._submissions = Submissions(self._inbox)
 
     async def run(self) -> None:
         """Run until told to stop.
@@ -112,49 +91,20 @@ class Daemon:
         )
         with closing(store), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             artifacts = await self._open_artifacts()
-            parts = self._build_parts(store, artifacts)
+            node = Node(self._build_ground(store, artifacts))
             settings = self._build_transport_settings()
             async with (
                 open_learner(self._build_learner_settings()) as learner,
-                open_transport(settings, on_gossip=parts.gate.admit, services=parts.services) as transport,
+                open_transport(settings, on_gossip=node.gate.admit, services=node.services) as transport,
             ):
-                await self._serve(parts, learner, transport, signals)
+                workbench = node.build_workbench(learner, transport)
+                desk = self._build_desk(node, store, workbench, transport)
+                with place_socket(self._home.paths.root) as socket_path:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_wait_stop, signals, desk.stop_requested, nursery.cancel_scope)
+                        await nursery.start(serve_control, socket_path, desk.handle)
+                        nursery.start_soon(node.run, workbench, transport, transport.wait_connected)
         _log.info("stopped")
-
-    async def _serve(
-        self, parts: "_Parts", learner: WorkerLearner, transport: Libp2pTransport, signals: AsyncIterator[int]
-    ) -> None:
-        """Run driver, workbench, catch-up and control socket until a signal or ``pnyx stop`` ends them."""
-        fetcher = BlockFetcher(transport=transport, inbox=self._inbox, get_height=parts.get_height)
-        tools = Tools(
-            learner=learner,
-            artifacts=parts.artifacts,
-            fetcher=ArtifactFetcher(transport, parts.artifacts),
-            schema=self._genesis.schema,
-            timings=self._timings,
-        )
-        workbench = Workbench(inbox=self._inbox, tools=tools)
-        hands = Hands(
-            store=parts.store,
-            transport=transport,
-            fetcher=fetcher,
-            workbench=workbench,
-            recent=parts.recent,
-            hub=self._hub,
-            submissions=self._submissions,
-        )
-        driver = Driver(core=parts.engine, inbox=self._inbox, hands=hands, clock=self._clock, timings=self._timings)
-        desk = self._build_desk(parts, workbench, transport)
-        with place_socket(self._home.paths.root) as socket_path:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_wait_stop, signals, desk.stop_requested, nursery.cancel_scope)
-                await nursery.start(serve_control, socket_path, desk.handle)
-                await nursery.start(workbench.run)
-                nursery.start_soon(fetcher.run)
-                with trio.move_on_after(QUORUM_WAIT_S):
-                    await transport.wait_connected(len(self._genesis.founders) * 2 // 3)
-                _log.info("started", height=parts.get_height(), member=self._member, chain=self._chain_id)
-                nursery.start_soon(driver.run)
 
     async def _open_artifacts(self) -> ArtifactStore:
         """Open the artifact store and take in the initial model, if it lies in the home."""
@@ -175,31 +125,17 @@ class Daemon:
                 )
         return artifacts
 
-    def _build_parts(self, store: SqliteStore, artifacts: ArtifactStore) -> "_Parts":
-        contents = store.load()
+    def _build_ground(self, store: SqliteStore, artifacts: ArtifactStore) -> Ground:
         keys = self._home.keys
-        config = EngineConfig(
+        return Ground(
             genesis=self._genesis,
             key=keys.signing,
             bls_key=keys.bls,
             salt_secret=keys.salt_secret,
-            started_ms=self._clock.get_now_ms(),
-            inverts_ballots=self._home.config.invert_ballots,
-        )
-        restored = Restored(
-            state=contents.state,
-            tip=contents.tip,
-            records=contents.records,
-            has_vote_log=contents.has_vote_log,
-            artifacts=artifacts.get_digests(),
-        )
-        engine = Engine(config, restored)
-        return _Parts(
             store=store,
             artifacts=artifacts,
-            engine=engine,
-            recent=RecentBlocks(self._chain_id),
-            gate=GossipGate(judge=engine.judge_gossip, inbox=self._inbox, clock=self._clock, timings=self._timings),
+            clock=self._clock,
+            inverts_ballots=self._home.config.invert_ballots,
         )
 
     def _build_learner_settings(self) -> LearnerSettings:
@@ -235,55 +171,25 @@ class Daemon:
             frame_bytes_max=max(proposal_bytes_max, FRAME_BYTES_MAX),
         )
 
-    def _build_desk(self, parts: "_Parts", workbench: Workbench, transport: Libp2pTransport) -> ControlDesk:
+    def _build_desk(
+        self, node: Node, store: SqliteStore, workbench: Workbench, transport: Libp2pTransport
+    ) -> ControlDesk:
         windows = Windows(
-            get_state=lambda: parts.engine.state,
-            get_view=lambda: parts.engine.consensus.view,
-            is_voting=lambda: self._hub.is_voting,
-            store=parts.store,
+            get_state=lambda: node.engine.state,
+            get_view=lambda: node.engine.consensus.view,
+            is_voting=lambda: node.hub.is_voting,
+            store=store,
             transport=transport,
             clock=self._clock,
-            timings=self._timings,
+            timings=node.timings,
         )
         return ControlDesk(
             informant=Informant(genesis=self._genesis, member=self._member, version=version("pnyx"), windows=windows),
-            hub=self._hub,
-            get_score=parts.engine.get_score,
+            hub=node.hub,
+            get_score=node.engine.get_score,
             measure_score=workbench.measure_score,
-            submit=self._submissions.submit,
+            submit=node.submissions.submit,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """What exists before the network is open."""
-
-    store: SqliteStore
-    artifacts: ArtifactStore
-    engine: Engine
-    recent: RecentBlocks
-    gate: GossipGate
-
-    @property
-    def services(self) -> dict[Service, RequestHandler]:
-        """Who answers the other members."""
-        return {
-            Service.SYNC: SyncService(self.store, self.get_body).handle,
-            Service.STATUS: StatusService(self.get_progress).handle,
-            Service.ARTIFACT: ArtifactService(self.artifacts).handle,
-        }
-
-    def get_height(self) -> Height:
-        """Return the height of the ledger."""
-        return self.engine.state.height
-
-    def get_progress(self) -> Progress:
-        """Return how far this node is."""
-        return Progress(height=self.engine.state.height, view=self.engine.consensus.view)
-
-    def get_body(self, block_hash: Digest) -> Block | None:
-        """Return a block that is not final yet, or was not a moment ago."""
-        return self.recent.get(block_hash) or self.engine.get_unfinalized_block(block_hash)
 
 
 async def _wait_stop(signals: AsyncIterator[int], stop_requested: trio.Event, running: trio.CancelScope) -> None:

@@ -11,11 +11,12 @@ from typing import Final
 
 from node.cards import Card
 from node.durable import save_file
-from node.errors import ConfigError
+from node.errors import ConfigError, WorkerFailed
+from node.failures import raise_cause
 from node.genesis_file import GENESIS_FILE_NAME, Training, build_genesis, save_genesis
 from node.home import HomePaths
 from node.json_documents import suggest
-from node.learner import LearnerSettings, open_learner
+from node.learner import LearnerSettings, TaskDescription, open_learner
 from node.ports import Clock, Entropy
 from protocol.errors import InvalidMessage
 from protocol.genesis import Genesis, TaskSpec
@@ -94,8 +95,8 @@ async def create_genesis(
     """Write ``genesis.json`` and ``genesis.model`` into a directory and return the document.
 
     Raises:
-        ConfigError: The cards or parameters do not make a network, or the directory holds a genesis document already.
-        WorkerFailed: The task cannot be loaded or described.
+        ConfigError: The cards or parameters do not make a network, the task cannot be used, or the directory holds a
+            genesis document already.
     """
     document = directory / GENESIS_FILE_NAME
     if document.exists():
@@ -110,8 +111,7 @@ async def create_genesis(
         schema=None,
         search_paths=foundation.search_paths,
     )
-    async with open_learner(settings) as learner:
-        described = await learner.describe(initial_model=directory / MODEL_FILE_NAME)
+    described = await _describe_task(settings, directory / MODEL_FILE_NAME)
     genesis = build_genesis(
         tuple(cards),
         name=foundation.name,
@@ -122,6 +122,16 @@ async def create_genesis(
     )
     save_genesis(document, genesis)
     return genesis
+
+
+async def _describe_task(settings: LearnerSettings, initial_model: Path) -> TaskDescription:
+    try:
+        with raise_cause():
+            async with open_learner(settings) as learner:
+                return await learner.describe(initial_model=initial_model)
+    except WorkerFailed as error:
+        raise ConfigError(f"the task {settings.task} cannot be used: {error}") from error
+    raise AssertionError("raise_cause never swallows an error")
 
 
 def install_genesis(source: Path, home: Path) -> None:

@@ -40,11 +40,11 @@ def ask_passphrase() -> str | None:
 
 
 def quiet_logs() -> None:
-    """Let only warnings through, to stderr: what a command prints is its result and nothing else."""
+    """Let only errors through, to stderr: what a command prints is its result and nothing else."""
     from node.config_keys import LogFormat, LogLevel
     from node.logs import configure_logs
 
-    configure_logs(LogFormat.CONSOLE, LogLevel.WARNING)
+    configure_logs(LogFormat.CONSOLE, LogLevel.ERROR)
 
 
 def print_json(value: "JsonValue") -> None:

@@ -19,6 +19,7 @@ from node.commands.common import (
 
 if TYPE_CHECKING:
     from node.cards import Card
+    from node.config import Config
     from node.founding import Foundation
     from protocol.genesis import Genesis
 
@@ -46,11 +47,9 @@ def init(
     from node.home import init_home
     from node.keys import get_environment_passphrase
 
-    config = Config(name=name)
-    if listen:
-        config = Config(name=name, listen=tuple(listen))
-    if announce:
-        config = Config(name=name, listen=config.listen, announce=tuple(announce))
+    default = Config(name=name)
+    config = Config(name=name, listen=tuple(listen or default.listen), announce=tuple(announce or ()))
+    _check_config(config)
     passphrase = get_environment_passphrase()
     if encrypt and passphrase is None:
         passphrase = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True, err=True)
@@ -58,6 +57,21 @@ def init(
     _print_card(opened.make_card(), as_json=as_json)
     if not as_json:
         print_note(f"made {get_home(home)}; send the card above to the other founders: pnyx card show > card.json")
+
+
+def _check_config(config: "Config") -> None:
+    """Refuse before anything is written what would make an unusable card."""
+    from node.addresses import check_address
+    from node.cards import NAME_CHARACTERS_MAX
+    from node.errors import ConfigError
+
+    if not 0 < len(config.name) <= NAME_CHARACTERS_MAX or not config.name.isprintable():
+        raise ConfigError(f"--name: give 1 to {NAME_CHARACTERS_MAX} printable characters")
+    try:
+        for address in (*config.listen, *config.announce):
+            check_address(address)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def show_card(home: HomeOption = DEFAULT_HOME) -> None:

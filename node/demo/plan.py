@@ -124,8 +124,7 @@ async def found_homes(plan: DemoPlan) -> tuple[NodeSpec, ...]:
     """Make every home, collect the cards, create the genesis document and give it to every home.
 
     Raises:
-        ConfigError: As :func:`check_plan`.
-        WorkerFailed: The task cannot be loaded.
+        ConfigError: As :func:`check_plan`, or the task cannot be used.
     """
     check_plan(plan)
     plan.directory.mkdir(parents=True, exist_ok=True)

@@ -1,17 +1,20 @@
 """The Store port on SQLite: one transaction per batch, on the disk before the call returns.
 
-All writes run in a worker thread, one at a time, and are waited for even when the caller is cancelled: a batch is on
-disk or it is not, and the caller always learns which. After a failed write the store is fenced and takes no more.
+All writes run in a worker thread (in line under a virtual clock), one at a time, and are waited for even when the
+caller is cancelled: a batch is on disk or it is not, and the caller always learns which. After a failed write the store
+is fenced and takes no more.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
+from node.blocking import RunBlocking, run_in_thread
 from node.errors import StoreCorrupt
 from node.ports import Entropy, LocatedResult, StoreContents
 from node.store.database import open_writer, transaction, translated_errors
@@ -34,7 +37,16 @@ SNAPSHOT_INTERVAL_BLOCKS: Final = 200
 class SqliteStore:
     """Implements the Store port."""
 
-    def __init__(self, path: Path, *, genesis: Genesis, member: MemberId, marker: Path, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        genesis: Genesis,
+        member: MemberId,
+        marker: Path,
+        entropy: Entropy,
+        run_blocking: RunBlocking = run_in_thread,
+    ) -> None:
         """Open the database of a node, or create it.
 
         Args:
@@ -43,6 +55,7 @@ class SqliteStore:
             member: This node's, whose executed operations leave the journal.
             marker: The file beside the keys that names the vote log (C10).
             entropy: Gives the id of a new vote log.
+            run_blocking: Where writes run.
 
         Raises:
             ConfigError: The database is of another chain, version or program.
@@ -53,7 +66,8 @@ class SqliteStore:
         self._genesis = genesis
         self._member = member
         self._chain_id = compute_chain_id(genesis)
-        self._limiter = trio.CapacityLimiter(1)
+        self._run_blocking = run_blocking
+        self._turn = trio.Lock()
         self._lock = threading.Lock()
         self._is_fenced = False
         check_log(path)
@@ -146,7 +160,8 @@ class SqliteStore:
 
     async def _write(self, write: Callable[[LedgerWriter], None]) -> None:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._write_locked, write, limiter=self._limiter)
+            async with self._turn:
+                await self._run_blocking(partial(self._write_locked, write))
 
     def _write_locked(self, write: Callable[[LedgerWriter], None]) -> None:
         with self._lock:

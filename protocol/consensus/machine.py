@@ -325,7 +325,7 @@ class Consensus:
         return self._application.has_work((), now_ms)
 
     def _arm_if_active(self, now_ms: Millis) -> None:
-        if not self._pacemaker.is_armed() and self._is_active(now_ms):
+        if not self.delivered and not self._pacemaker.is_armed() and self._is_active(now_ms):
             self._pacemaker.arm(now_ms)
 
     def _on_view_timeout(self, now_ms: Millis) -> None:

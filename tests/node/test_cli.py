@@ -104,6 +104,8 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
         (("ledger", "show", "--home", "HOME"), 64, "there is no ledger in HOME"),
         (("ledger", "export", "--home", "HOME", "-o", "HOME/out"), 64, "there is no ledger in HOME"),
         (("model", "export", "--home", "HOME", "-o", "HOME/out"), 64, "there is no ledger in HOME"),
+        (("init", "--home", "HOME/new", "--name", "ada", "--listen", "nowhere"), 64, "'nowhere' is no address"),
+        (("init", "--home", "HOME/new", "--name", ""), 64, "--name: give 1 to 64 printable characters"),
         (("demo", "--nodes", "1"), 64, "--nodes 1: give 2 to 40"),
         (("demo", "--set", "speed=9"), 64, "unknown parameter 'speed'"),
         (("demo", "--set", "block_interval_ms=fast"), 64, "it must be an integer"),
@@ -141,6 +143,14 @@ def test_verify_of_something_else_fails_with_the_height(invoke: Invoke, tmp_path
     code, out, _ = invoke("verify", str(path), "--json")
     assert code == 1
     assert get_object(json.loads(out))["height"] == 0
+
+
+def test_a_task_that_nobody_knows_is_named_and_no_document_made(invoke: Invoke, tmp_path: Path) -> None:
+    cards = [make_card(invoke, tmp_path, name, 4_001 + index) for index, name in enumerate(("ada", "bob"))]
+    code, out, err = invoke("genesis", "create", *map(str, cards), "--task", "nonsense", "-o", str(tmp_path / "shared"))
+    assert (code, out, err.count("\n")) == (64, "", 1)
+    assert "unknown task 'nonsense': use breast_cancer, digits or module:Class" in err
+    assert not (tmp_path / "shared" / "genesis.json").exists()
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

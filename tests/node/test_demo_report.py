@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from node.config_keys import Attack
 from node.demo.checks import build_checks, check_clean_stop
@@ -14,7 +16,7 @@ from node.demo.plan import DemoPlan, check_plan, choose_directory, make_member_n
 from node.demo.play import Scene
 from node.demo.reading import compute_counted_stake, read_round
 from node.demo.summary import format_round, format_summary
-from node.demo.viewers import PlainViewer
+from node.demo.viewers import LiveViewer, PlainViewer
 from node.errors import ConfigError
 from node.json_values import JsonObject, get_object
 from node.observations import describe_round
@@ -174,6 +176,20 @@ def test_the_plain_viewer_writes_each_stage_and_round_once() -> None:
     viewer.show(scene)
     viewer.show(scene)
     assert stream.getvalue().splitlines() == ["training ...", format_round(GOOD_ROUND, None)]
+
+
+def test_the_live_view_draws_members_roles_stakes_and_rounds() -> None:
+    screen = io.StringIO()
+    scene = Scene(plan=PLAN, stage="training", round=2, phase="SEAL", proposers=("beta",), voters=("alpha",))
+    scene.stakes = {"alpha": 66_000_000, "beta": 64_000_000, "gamma": 0}
+    scene.played.append(GOOD_ROUND)
+    with LiveViewer(Console(file=screen, force_terminal=True, width=100)) as viewer:
+        viewer.show(scene)
+    drawn = Text.from_ansi(screen.getvalue()).plain
+    assert "round 2 of 2, SEAL" in drawn
+    assert "gamma (sign_flip)" in drawn
+    assert "beta               proposer  64.00" in drawn
+    assert "1      ACCEPT   1:0    -      1.2" in drawn
 
 
 def test_members_have_distinct_names_and_the_malicious_come_last() -> None:

@@ -1,16 +1,17 @@
 """The Transport port on a heap: nodes in one event loop that exchange bytes over links that tests can slow and cut.
 
-The beginnings of tier B's network. Time is trio's, so a mock clock makes it virtual; nothing here draws at random.
+Tier B's network. Time is trio's, so a mock clock makes it virtual; nothing here draws at random: what a link does to a
+message is asked of whoever simulates faults. A message outlives its sender, as a packet does.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
-from node.errors import PeerMisbehaved, PeerUnreachable
+from node.errors import NodeError, PeerMisbehaved, PeerUnreachable
 from node.ports import GossipHandler, PeerStatus, ReceiveFrame, RequestHandler, Service
 from protocol.errors import ProtocolError
 from protocol.gossip import Admission, Topic
@@ -19,6 +20,15 @@ from protocol.units import MemberId, Millis
 FRAME_BYTES_MAX: Final = 524_288
 GOSSIP_BYTES_MAX: Final = 262_144
 REJECT_COST: Final = 10
+
+
+def deliver_once() -> tuple[float, ...]:
+    """Deliver a message once and at once."""
+    return (0.0,)
+
+
+def hear_nothing(_sender: MemberId, _topic: Topic, _message: bytes) -> None:
+    """Let a message pass unseen."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +40,26 @@ class Link:
     is_cut: bool = False
     frames_max: int | None = None
     """The stream is cut after this many frames of a response; None is never."""
+    draw_copies: Callable[[], tuple[float, ...]] = deliver_once
+    """Gives the further delay of each copy of a gossip message, in seconds: none loses it, two double it."""
+    thawed: trio.Event | None = None
+    """While a link is frozen, nothing passes and nobody notices; what waits passes once this is set."""
+
+    def freeze(self) -> None:
+        """Stop everything on the way without breaking the connection, like a stopped process or a pulled cable."""
+        self.thawed = self.thawed or trio.Event()
+
+    def thaw(self) -> None:
+        """Let everything pass again."""
+        thawed, self.thawed = self.thawed, None
+        if thawed is not None:
+            thawed.set()
+
+    async def carry(self, further_s: float = 0.0) -> None:
+        """Take the time that this link takes."""
+        await trio.sleep(self.delay_s + further_s)
+        while self.thawed is not None:
+            await self.thawed.wait()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +81,8 @@ class MemoryNetwork:
     """Requests on their way, and whose they are."""
     requests: list[tuple[MemberId, MemberId, bytes]] = field(default_factory=list)
     """Every request ever made: from, to, bytes."""
+    on_publish: Callable[[MemberId, Topic, bytes], None] = hear_nothing
+    """Sees every gossip message when it leaves its author."""
 
     def get_link(self, source: MemberId, target: MemberId) -> Link:
         """Return one direction between two nodes; change it to change the network."""
@@ -74,7 +106,11 @@ class MemoryNetwork:
     def is_connected(self, source: MemberId, target: MemberId) -> bool:
         """Return whether both nodes are up and neither direction is cut."""
         are_up = source in self.attached and target in self.attached
-        return are_up and not self.get_link(source, target).is_cut and not self.get_link(target, source).is_cut
+        return are_up and not self.is_cut(source, target)
+
+    def is_cut(self, source: MemberId, target: MemberId) -> bool:
+        """Return whether either direction is cut: there is no half of a connection."""
+        return self.get_link(source, target).is_cut or self.get_link(target, source).is_cut
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,9 +126,11 @@ class MemoryTransport:
         assert type(message) is bytes
         assert len(message) <= GOSSIP_BYTES_MAX
         await trio.lowlevel.checkpoint()
+        self.network.on_publish(self.member, topic, message)
         for target in self.network.members:
             if target != self.member and self.network.is_connected(self.member, target):
-                self.network.nursery.start_soon(self._deliver, target, topic, message)
+                for further_s in self.network.get_link(self.member, target).draw_copies():
+                    self.network.nursery.start_soon(self._deliver, target, topic, message, further_s)
 
     async def request(
         self, member: MemberId, service: Service, request: bytes, receive: ReceiveFrame, *, timeout_ms: Millis
@@ -134,35 +172,44 @@ class MemoryTransport:
         """See the port."""
         self.scores[member] = self.scores.get(member, 0) - by
 
-    async def _deliver(self, target: MemberId, topic: Topic, message: bytes) -> None:
-        await trio.sleep(self.network.get_link(self.member, target).delay_s)
-        if not self.network.is_connected(self.member, target):
+    async def _deliver(self, target: MemberId, topic: Topic, message: bytes, further_s: float) -> None:
+        await self.network.get_link(self.member, target).carry(further_s)
+        receiver = self.network.attached.get(target)
+        if receiver is None or self.network.is_cut(self.member, target):
             return
-        receiver = self.network.attached[target]
         if receiver.gossip(topic, self.member, message) is Admission.REJECT:
             receiver.transport.lower_score(self.member, by=REJECT_COST)
 
     async def _exchange(self, target: MemberId, service: Service, request: bytes, receive: ReceiveFrame) -> None:
         link = self.network.get_link(target, self.member)
-        await trio.sleep(self.network.get_link(self.member, target).delay_s)
-        handler = self.network.attached[target].services.get(service)
+        await self.network.get_link(self.member, target).carry()
+        holder = self.network.attached.get(target)
+        handler = None if holder is None else holder.services.get(service)
         if handler is None:
             raise PeerUnreachable(f"the peer does not serve {service}")
         frames_count = 0
+        refusals: list[NodeError] = []
+        """What the requester raised, as opposed to what the handler raised."""
 
         async def send(frame: bytes) -> None:
             nonlocal frames_count
             frames_count += 1
-            await trio.sleep(link.delay_s)
-            if link.frames_max is not None and frames_count > link.frames_max:
-                raise PeerUnreachable("the stream was cut before its end")
-            if len(frame) > FRAME_BYTES_MAX:
-                raise PeerMisbehaved("a frame over the limit")
-            await receive(bytes(frame))
+            await link.carry()
+            try:
+                if link.frames_max is not None and frames_count > link.frames_max:
+                    raise PeerUnreachable("the stream was cut before its end")
+                if len(frame) > FRAME_BYTES_MAX:
+                    raise PeerMisbehaved("a frame over the limit")
+                await receive(bytes(frame))
+            except NodeError as error:
+                refusals.append(error)
+                raise
 
         try:
             await handler(self.member, request, send)
-        except ProtocolError as error:
+        except (ProtocolError, NodeError) as error:
+            if error in refusals:
+                raise
             raise PeerUnreachable(f"the peer reset the stream: {error}") from error
 
 

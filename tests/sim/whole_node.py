@@ -1,7 +1,7 @@
-"""Tier B: whole nodes (driver, inbox, store, artifacts, workbench, catch-up) over the simulated transport, in one trio loop.
+"""Tier B: whole nodes (driver, inbox, artifacts, workbench, catch-up) over the simulated transport, in one trio loop.
 
-Everything but transport, disk, clock and learner is what a daemon runs. The learner computes bytes instead of models: equal
-inputs give equal results on every node, and every model is as good as the one before.
+Everything but transport, disk, clock and learner is what a daemon runs. The learner computes bytes instead of models:
+equal inputs give equal results on every node, and every model is as good as the one before.
 """
 
 import hashlib
@@ -36,9 +36,10 @@ from protocol.learning.artifact_format import (
     compute_update_header,
     compute_update_size_bytes,
 )
+from protocol.outcomes import RoundRecord
 from protocol.parameters import Parameters
 from protocol.restored import Restored
-from protocol.units import Digest, Millis, Ppm, Round
+from protocol.units import Digest, Height, Millis, Ppm, Round
 from tests.helpers import SCHEMA, FounderKeys, make_founders, make_genesis
 from tests.node.fakes import TrioClock
 from tests.sim.memory_store import MemoryDisk, MemoryStore
@@ -242,17 +243,17 @@ class WholeNetwork:
             while min(node.rounds_settled for node in nodes) < count:
                 await trio.sleep(0.5)
 
-    def read_roots(self, node: WholeNode) -> list[Digest]:
-        """Return the state roots on a node's disk, by height from 1 on."""
-        store = MemoryStore(disk=node.disk, genesis=node.genesis, member=node.keys.member)
-        store.load()
-        rounds = store.get_rounds(Round(1), limit=1_000)
-        roots = []
-        for height in range(1, (rounds[-1].settled_height if rounds else 0) + 1):
-            outcome = store.get_outcome(height)  # type: ignore[arg-type]  # heights are plain integers here
-            assert outcome is not None
-            roots.append(outcome.state_root)
-        return roots
+
+def read_roots(node: WholeNode) -> list[Digest]:
+    """Return the state roots on a node's disk, by height from 1 on."""
+    store = MemoryStore(disk=node.disk, genesis=node.genesis, member=node.keys.member)
+    return [outcome.state_root for _, outcome in store.iterate_blocks(Height(1))]
+
+
+def read_rounds(node: WholeNode) -> tuple[RoundRecord, ...]:
+    """Return the settled rounds on a node's disk."""
+    store = MemoryStore(disk=node.disk, genesis=node.genesis, member=node.keys.member)
+    return store.get_rounds(Round(1), limit=1_000)
 
 
 @asynccontextmanager

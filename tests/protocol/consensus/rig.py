@@ -145,6 +145,8 @@ class Rig:
     consensus: Consensus = field(init=False)
     records: list[Record] = field(init=False, default_factory=list)
     """The journal: everything persisted, in order."""
+    final: list[FinalizedBlock] = field(init=False, default_factory=list)
+    """The final blocks delivered so far."""
 
     def __post_init__(self) -> None:
         config = ConsensusConfig(
@@ -181,7 +183,7 @@ class Rig:
         """Give the node messages, each followed by a step, and return what follows."""
         for message in messages:
             self.consensus.on_message(message)
-            self.consensus.step(at(delay_ms))
+            self._step(at(delay_ms))
         return self._drain()
 
     def tell_votes(self, *votes: Vote, delay_ms: int = 100, attempt: int = 0) -> list[Effect]:
@@ -199,7 +201,7 @@ class Rig:
 
     def step(self, delay_ms: int) -> list[Effect]:
         """Let time pass and return what follows."""
-        self.consensus.step(at(delay_ms))
+        self._step(at(delay_ms))
         return self._drain()
 
     def get_voted(self) -> list[tuple[VoteKind, int]]:
@@ -209,7 +211,19 @@ class Rig:
 
     def get_final_heights(self) -> list[int]:
         """Return the heights delivered so far."""
-        return [int(entry.block.header.height) for entry in self.consensus.delivered]
+        return [int(entry.block.header.height) for entry in self.final]
+
+    def _step(self, now_ms: Millis) -> None:
+        """Step as the engine does it: what was delivered is taken first, and what follows comes after."""
+        self._take_delivered()
+        self.consensus.step(now_ms)
+        if self._take_delivered():
+            self.consensus.step(now_ms)
+
+    def _take_delivered(self) -> bool:
+        delivered, self.consensus.delivered = self.consensus.delivered, []
+        self.final += delivered
+        return bool(delivered)
 
     def _drain(self) -> list[Effect]:
         effects, self.consensus.effects = self.consensus.effects, []
