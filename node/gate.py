@@ -33,6 +33,8 @@ class GossipGate:
     def admit(self, topic: Topic, neighbour: MemberId, message: bytes) -> Admission:
         """Judge one message; what is accepted is in the inbox when this returns."""
         if not self._inbox.has_room():
+            # Judged first it would cost signatures, and for nothing.
+            self._inbox.refused_count += 1
             return Admission.IGNORE
         with self._timings.measure(Activity.ADMISSION):
             admitted = self._judge(topic, message)

@@ -213,7 +213,8 @@ class Consensus:
         if not self._application.has_work(branch, now_ms) and not self._should_push(now_ms):
             return
         earliest = Millis(parent.time_ms + self._config.parameters.block_interval_ms)
-        if now_ms < earliest:
+        if parent.time_ms <= now_ms < earliest:
+            # A parent from the future is not waited for, or one fast clock would slow everybody down.
             self._propose_ms = earliest
             return
         self._propose(parent, branch, now_ms)

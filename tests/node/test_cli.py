@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 import cli
 from node.json_values import JsonObject, get_list, get_object
@@ -20,8 +21,8 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Return a function that runs one command in this process: (exit code, stdout, stderr)."""
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+    """Give a function that runs one command in this process: (exit code, stdout, stderr)."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pnyx", *arguments])
@@ -31,7 +32,9 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         code = ended.value.code
         return (code if isinstance(code, int) else 0), captured.out, captured.err
 
-    return run
+    yield run
+    # A command sets up the logs of its whole process.
+    structlog.reset_defaults()
 
 
 def make_card(invoke: Invoke, directory: Path, name: str, port: int) -> Path:

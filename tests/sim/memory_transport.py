@@ -47,7 +47,8 @@ class Link:
 
     def freeze(self) -> None:
         """Stop everything on the way without breaking the connection, like a stopped process or a pulled cable."""
-        self.thawed = self.thawed or trio.Event()
+        if self.thawed is None:
+            self.thawed = trio.Event()
 
     def thaw(self) -> None:
         """Let everything pass again."""
@@ -126,6 +127,10 @@ class MemoryTransport:
         assert type(message) is bytes
         assert len(message) <= GOSSIP_BYTES_MAX
         await trio.lowlevel.checkpoint()
+        holder = self.network.attached.get(self.member)
+        if holder is None or holder.transport is not self:
+            # The node is down; only its dying tasks do not know it yet.
+            return
         self.network.on_publish(self.member, topic, message)
         for target in self.network.members:
             if target != self.member and self.network.is_connected(self.member, target):

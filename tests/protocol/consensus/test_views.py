@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.consensus.outgoing import GOSSIP_AGAIN_MAX
-from protocol.interface import Effect, FetchBlocks, Observe, ViewFailed
+from protocol.interface import Effect, FetchBlock, FetchBlocks, Observe, ViewFailed
 from protocol.messages import Proposal
 from protocol.units import Millis
 from tests.protocol.consensus.rig import (
@@ -24,6 +24,7 @@ from tests.protocol.consensus.rig import (
     get_resent_votes,
     get_sent_certificates,
     get_sent_votes,
+    hash_of,
     make_block,
     make_certificate,
     make_chain,
@@ -160,6 +161,13 @@ def test_a_standstill_repeats_the_own_proposal() -> None:
     rig = Rig(get_leader(1), application=Application(has_operations=True))
     (proposal,) = get_proposals(rig.start(100))
     assert get_proposals(rig.step(1_100)) == [proposal]
+
+
+def test_a_standstill_asks_for_bodies_that_are_missing() -> None:
+    """C9."""
+    rig = make_rig()
+    rig.tell_certificates(make_certificate(NOTARIZE, 1, FIRST))
+    assert FetchBlock(block_hash=hash_of(FIRST)) in rig.step(1_100)
 
 
 def test_what_a_standstill_repeats_is_bounded() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from node.artifacts.store import ArtifactStore
+from node.blocking import run_inline
 from node.errors import DiskFull
 from node.ports import Store
 from node.store.loader import load_records
@@ -56,10 +57,12 @@ class Machine:
     has_sqlite: bool = False
     has_first_model: bool = True
     """Whether the initial model lies there from the beginning; otherwise it comes from the members."""
+    write_s: float = WRITE_S
+    """How long the simulated store takes for a batch."""
     is_artifact_disk_full: bool = False
     power_cuts: int = 0
     store: Store | None = None
-    """Of the present life."""
+    """Of the present life; None while the node is down."""
     _memory: MemoryDisk = field(default_factory=MemoryDisk)
 
     async def open_artifacts(self) -> ArtifactStore:
@@ -83,11 +86,17 @@ class Machine:
                 member=self.member,
                 marker=self._present / "votelog",
                 entropy=Spares(label=f"{self.member.hex()}-{self.power_cuts}"),
-                run_blocking=_run_here,
+                run_blocking=run_inline,
             )
         else:
-            self.store = MemoryStore(self._memory, self.genesis, self.member, write_s=WRITE_S)
+            self.store = MemoryStore(self._memory, self.genesis, self.member, write_s=self.write_s)
         return self.store
+
+    def close_store(self) -> None:
+        """End the store of a life."""
+        if self.store is not None:
+            self.store.close()
+            self.store = None
 
     def cut_power(self) -> None:
         """Keep what is on the disk now for the next life, whatever this one still does."""
@@ -112,9 +121,19 @@ class Machine:
             self.store._connection.execute("PRAGMA max_page_count = 4294967294")
         self._memory.is_full = self.is_artifact_disk_full = False
 
-    def remembers(self, vote: Vote, finalized_view: View) -> bool:
+    def get_height(self) -> int:
+        """Return the height of the newest final block on the disk."""
+        tip = None if self.store is None else self.store.get_tip()
+        return 0 if tip is None else int(tip.block.header.height)
+
+    def get_finalized_view(self) -> View:
+        """Return the view of the newest final block on the disk."""
+        tip = None if self.store is None else self.store.get_tip()
+        return View(0) if tip is None else tip.block.header.view
+
+    def remembers(self, vote: Vote) -> bool:
         """Return whether a restart now would know of a vote, or need not."""
-        return vote.view <= finalized_view or any(
+        return vote.view <= self.get_finalized_view() or any(
             isinstance(record, OwnVoteRecord) and record.vote == vote for record in self._read_journal()
         )
 
@@ -132,10 +151,6 @@ class Machine:
         if self.is_artifact_disk_full:
             raise DiskFull("the simulated disk has no space left for an artifact")
         return call()
-
-
-async def _run_here(call: Callable[[], T]) -> T:
-    return call()
 
 
 @cache

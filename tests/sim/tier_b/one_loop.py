@@ -29,7 +29,7 @@ class StandingStill(AssertionError):
     """Tasks kept running without virtual time moving on."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class StepBudget(trio.abc.Instrument):
     """Ends a run in which too many steps are taken at one instant."""
 

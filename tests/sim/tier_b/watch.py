@@ -57,14 +57,13 @@ class Watch:
         if isinstance(decoded, Votes):
             node = self.nodes[sender]
             for vote in decoded.votes:
-                assert node.machine.remembers(vote, node.finalized_view), f"{vote} left before it was durable"
+                assert node.machine.remembers(vote), f"{vote} left before it was durable"
 
     def check_ledger(self, node: WholeNode) -> None:
         """Compare what has become final on a node with what is final elsewhere."""
         store, known = node.machine.store, self.heights.get(node.member, 0)
         assert store is not None
-        tip = store.get_tip()
-        height = 0 if tip is None else int(tip.block.header.height)
+        height = node.machine.get_height()
         assert height >= known, f"{node.name} lost its blocks from {height + 1} to {known}"
         for number in range(known + 1, height + 1):
             self._check_block(node, store.get_block(Height(number)), store.get_outcome(Height(number)))

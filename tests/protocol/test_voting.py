@@ -1,0 +1,173 @@
+"""F6, F7, F8: how a voter judges, seals and reveals."""
+
+from dataclasses import replace
+
+import pytest
+
+from protocol.duties import Duties
+from protocol.interface import (
+    ComputeCandidate,
+    ModelEvaluated,
+    Persist,
+)
+from protocol.journal import OwnBallotRecord, Record
+from protocol.operations import RevealBallot, SealBallot, compute_seal
+from protocol.outcomes import Phase
+from protocol.parameters import Preset
+from protocol.units import Ppm, Round
+from tests.helpers import LedgerBuilder, make_founders
+from tests.protocol.desk import (
+    CANDIDATE,
+    PARAMETERS,
+    Desk,
+    accept_worse_model,
+    make_voter,
+    seal_everybody,
+)
+from tests.values import make_ballot, make_digest
+
+
+@pytest.fixture
+def builder() -> LedgerBuilder:
+    return LedgerBuilder(make_founders(7), parameters=PARAMETERS)
+
+
+def test_a_voter_aggregates_the_updates_in_their_canonical_order(builder: LedgerBuilder) -> None:
+    """F6: by itself, from the updates that the ledger names."""
+    effects, _ = make_voter(builder).work()
+    (order,) = [effect for effect in effects if isinstance(effect, ComputeCandidate)]
+    digests = [update.artifact_digest for update in order.updates]
+    assert digests == [entry.manifest.artifact_digest for entry in builder.round.updates] == sorted(digests)
+    assert [update.scale_exponents for update in order.updates] == [(-20, -20), (-20, -20)]
+
+
+def test_a_voter_seals_a_ballot_that_its_reveal_will_open(builder: LedgerBuilder) -> None:
+    """F8."""
+    desk = make_voter(builder)
+    effects, payloads = desk.work()
+    (record,) = [effect.record for effect in effects if isinstance(effect, Persist)]
+    assert isinstance(record, OwnBallotRecord)
+    (seal,) = payloads
+    assert isinstance(seal, SealBallot)
+    seal_everybody(builder, desk, seal)
+    (reveal,) = desk.work()[1]
+    assert isinstance(reveal, RevealBallot)
+    assert reveal.ballot == record.ballot
+    assert compute_seal(desk.member, reveal.round, reveal.attempt, reveal.ballot, reveal.salt) == seal.seal
+
+
+def test_salts_differ_between_rounds_members_and_secrets(builder: LedgerBuilder) -> None:
+    """F8: a known salt would unseal the ballot by trying both answers."""
+    desk = make_voter(builder)
+    one = desk.duties._compute_salt(builder.round)
+    assert one != desk.duties._compute_salt(replace(builder.round, round=Round(2)))
+    assert one != desk.duties._compute_salt(replace(builder.round, attempt=1))
+    other = Duties(replace(desk.duties._config, salt_secret=b"other secret" * 3))
+    assert one != other._compute_salt(builder.round)
+
+
+@pytest.mark.parametrize(("score", "is_accept"), [(855_000, True), (854_999, False)])
+def test_a_voter_accepts_down_to_the_tolerance(builder: LedgerBuilder, score: int, is_accept: bool) -> None:
+    """F7: 5 % below 0.9 is 0.855."""
+    desk = make_voter(builder)
+    desk.scores = {builder.round.base_digest: 900_000, CANDIDATE: score}
+    ballot = desk.get_ballot()
+    assert (ballot.candidate_digest, ballot.is_accept) == (CANDIDATE, is_accept)
+
+
+def test_a_voter_that_accepts_flags_nothing(builder: LedgerBuilder) -> None:
+    """F8."""
+    ballot = make_voter(builder).get_ballot()
+    assert (ballot.is_accept, ballot.update_flags, ballot.is_base_flagged) == (True, (False, False), False)
+
+
+def test_a_voter_that_rejects_judges_each_update_alone(builder: LedgerBuilder) -> None:
+    """F8."""
+    desk = make_voter(builder)
+    bad = builder.round.updates[1].manifest.artifact_digest
+    desk.scores = {CANDIDATE: 100_000, make_digest("alone", bad): 100_000}
+    ballot = desk.get_ballot()
+    assert (ballot.is_accept, ballot.update_flags) == (False, (False, True))
+
+
+def test_the_reference_is_the_best_model_accepted_so_far(builder: LedgerBuilder) -> None:
+    """F7: or the model could be ratcheted down by one tolerance each round."""
+    first = builder.state.model_digest
+    latest = accept_worse_model(builder)
+    builder.run_to_sealing()
+    desk = Desk(builder, builder.round.voters[0], held={latest})
+    desk.duties.on_score(ModelEvaluated(model_digest=first, score=Ppm(900_000)))
+    desk.scores = {latest: 860_000, CANDIDATE: 850_000}
+    ballot = desk.get_ballot()
+    assert (ballot.is_accept, ballot.is_base_flagged) == (False, False)
+
+
+def test_a_base_that_fails_against_the_best_is_flagged(builder: LedgerBuilder) -> None:
+    """F8."""
+    first = builder.state.model_digest
+    latest = accept_worse_model(builder)
+    builder.run_to_sealing()
+    desk = Desk(builder, builder.round.voters[0], held={latest})
+    desk.duties.on_score(ModelEvaluated(model_digest=first, score=Ppm(900_000)))
+    desk.scores = {latest: 700_000, CANDIDATE: 700_000}
+    assert desk.get_ballot().is_base_flagged
+
+
+def test_the_papers_reference_is_the_latest_model() -> None:
+    """F7, preset paper."""
+    builder = LedgerBuilder(make_founders(7), parameters=replace(PARAMETERS, preset=Preset.PAPER))
+    first = builder.state.model_digest
+    latest = accept_worse_model(builder)
+    builder.run_to_sealing()
+    desk = Desk(builder, builder.round.voters[0], held={latest})
+    desk.duties.on_score(ModelEvaluated(model_digest=first, score=Ppm(900_000)))
+    desk.scores = {latest: 700_000, CANDIDATE: 690_000}
+    ballot = desk.get_ballot()
+    assert (ballot.is_accept, ballot.is_base_flagged) == (True, False)
+
+
+def test_on_request_a_voter_votes_the_wrong_way_round(builder: LedgerBuilder) -> None:
+    desk = make_voter(builder, inverts_ballots=True)
+    ballot = desk.get_ballot()
+    assert (ballot.is_accept, ballot.update_flags) == (False, (True, True))
+
+
+def test_who_does_not_vote_does_not_judge(builder: LedgerBuilder) -> None:
+    builder.run_to_sealing()
+    desk = Desk(builder, builder.round.proposers[0])
+    effects, payloads = desk.work()
+    assert not [effect for effect in effects if isinstance(effect, ComputeCandidate)]
+    assert payloads == []
+
+
+def test_a_ballot_is_sealed_once(builder: LedgerBuilder) -> None:
+    desk = make_voter(builder)
+    (seal,) = desk.work()[1]
+    assert desk.work() == ([], [])
+    builder.add_payloads((desk.member, seal))
+    assert desk.work() == ([], [])
+
+
+def test_a_ballot_that_the_ledger_has_no_seal_of_is_not_revealed(builder: LedgerBuilder) -> None:
+    """F8: it would be refused."""
+    desk = make_voter(builder)
+    desk.work()
+    builder.run_sealing(
+        {member: make_ballot(builder.round) for member in builder.round.voters if member != desk.member}
+    )
+    assert builder.round.phase is Phase.REVEAL
+    assert desk.work()[1] == []
+
+
+def test_a_restart_reveals_the_ballot_behind_its_seal(builder: LedgerBuilder) -> None:
+    """C10's idea for ballots: without the record the seal could not be opened."""
+    desk = make_voter(builder)
+    effects, (seal,) = desk.work()
+    records: list[Record] = [effect.record for effect in effects if isinstance(effect, Persist)]
+    seal_everybody(builder, desk, seal)
+    desk.duties = desk.make_duties()
+    assert desk.work()[1] == []
+    desk.duties = desk.make_duties()
+    desk.duties.restore(records)
+    (reveal,) = desk.work()[1]
+    assert isinstance(reveal, RevealBallot)
