@@ -117,7 +117,8 @@ async def test_a_member_whose_training_fails_is_silent_and_the_others_go_on(
         broken.learner.failure = "NaN in the update"
         network.start(*network.nodes)
         await network.wait_rounds(6, *network.nodes)
-        expect_one_ledger(network, height_min=15)
+        # A round without an update takes two blocks, and chance may draw the broken member every time.
+        expect_one_ledger(network, height_min=11)
         member = broken.keys.member
         drawn = [record for record in read_rounds(broken) if member in record.proposers]
         while not drawn:
