@@ -1,4 +1,4 @@
-"""A learner for simulated networks: artifacts of hashes instead of tensors, equal inputs giving equal bytes everywhere."""
+"""A learner for simulated networks: artifacts of hashes instead of tensors, equal inputs giving equal bytes."""
 
 import hashlib
 import random

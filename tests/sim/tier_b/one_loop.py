@@ -1,8 +1,8 @@
 """One trio loop in virtual time whose every run is the same: seeded order, and budgets against standing still.
 
-Trio draws at random in which order the tasks of one instant run. Here the draw is seeded, and deadlines that fall on one
-instant wake their tasks in the order of their creation. A network that waits for ever keeps polling, so virtual time
-runs on and its budget ends the run; one that is busy without time ever moving is ended by the budget of steps.
+Trio draws at random in which order the tasks of one instant run. Here the draw is seeded, and deadlines that fall on
+one instant wake their tasks in the order of their creation. A network that waits for ever keeps polling, so virtual
+time runs on and its budget ends the run; one that is busy without time ever moving is ended by the budget of steps.
 """
 
 import random

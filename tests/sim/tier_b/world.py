@@ -151,11 +151,9 @@ class World:
 
     def is_settled(self) -> bool:
         """Return whether everybody is up, has settled all rounds, and stands at one height."""
-        return (
-            all(node.is_up for node in self.nodes)
-            and all(node.state.rounds_settled >= self.scenario.rounds for node in self.nodes)
-            and len({node.state.height for node in self.nodes} | {node.machine.get_height() for node in self.nodes}) == 1
-        )
+        return ( all(node.is_up for node in self.nodes) and all(node.state.rounds_settled >= self.scenario.rounds for
+        node in self.nodes) and len({node.state.height for node in self.nodes} | {node.machine.get_height() for node
+        in self.nodes}) == 1 )
 
     def describe(self) -> str:
         """Return in one line how far every node is."""
