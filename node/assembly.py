@@ -24,14 +24,16 @@ from node.ports import Clock, Learner, RequestHandler, Service, Store, Transport
 from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.submissions import Submissions
 from node.timings import Timings
+from node.witnesses import WitnessAsker
 from node.workbench import Tools, Workbench
 from protocol.blocks import Block
 from protocol.bls import BlsSigningKey
 from protocol.crypto import SigningKey
 from protocol.engine import Engine, EngineConfig
 from protocol.genesis import Genesis, compute_chain_id
+from protocol.ledger.state import get_connected_members
 from protocol.restored import Restored
-from protocol.units import Digest, Height
+from protocol.units import Digest, Height, MemberId
 
 QUORUM_WAIT_S: Final = 10.0
 """How long the core waits for enough members to be connected, so that its first messages are not lost."""
@@ -115,10 +117,14 @@ class Node:
             InvariantViolation: It found a mistake of its own.
         """
         fetcher = BlockFetcher(transport=transport, inbox=self.inbox, get_height=self.get_height)
+        witnesses = WitnessAsker(
+            transport=transport, inbox=self.inbox, chain_id=self._chain_id, member=self._ground.key.member
+        )
         hands = Hands(
             store=self._ground.store,
             transport=transport,
             fetcher=fetcher,
+            witnesses=witnesses,
             workbench=workbench,
             recent=self._recent,
             hub=self.hub,
@@ -130,13 +136,17 @@ class Node:
         async with trio.open_nursery() as nursery:
             await nursery.start(workbench.run)
             nursery.start_soon(fetcher.run)
+            nursery.start_soon(witnesses.run)
             with trio.move_on_after(QUORUM_WAIT_S):
-                await wait_connected(len(self._ground.genesis.founders) * 2 // 3)
+                await wait_connected(len(get_connected_members(self.engine.state)) * 2 // 3)
             _log.info("started", height=self.get_height(), member=self._ground.key.member, chain=self._chain_id)
             nursery.start_soon(driver.run)
 
-    def _get_progress(self) -> Progress:
-        return Progress(height=self.engine.state.height, view=self.engine.consensus.view)
+    def _get_progress(self, member: MemberId) -> Progress:
+        engine = self.engine
+        return Progress(
+            height=engine.state.height, view=engine.consensus.view, votes=engine.get_votes_seen(member)
+        )
 
     def _get_body(self, block_hash: Digest) -> Block | None:
         """Return a block that is not final yet, or was not a moment ago."""

@@ -1,7 +1,6 @@
-"""Member cards: the public half of a member, signed by it, to send to the other founders.
+"""Member cards as files: the public half of a member, signed by it, to send to founders or to be asked for by a member.
 
-A card is a JSON object. Its signature covers the canonical encoding of everything else, under the card's domain and no
-chain, because there is none yet when founders exchange cards.
+A card is a JSON object; what it says and what its signature covers is in :mod:`protocol.cards`.
 """
 
 from dataclasses import dataclass
@@ -13,27 +12,11 @@ from node.errors import ConfigError
 from node.json_documents import format_json, from_json, parse_json, to_json
 from node.keys import NodeKeys
 from node.peer_ids import member_to_peer_id
-from protocol.bls import check_possession
-from protocol.codec import encode
-from protocol.crypto import Domain, check_signature
+from protocol.cards import CARD_VERSION, CardContent, check_card_content, sign_card
 from protocol.errors import InvalidMessage, MalformedMessage
-from protocol.units import ZERO_DIGEST, BlsPublicKey, BlsSignature, MemberId, Signature
+from protocol.units import BlsPublicKey, BlsSignature, MemberId, Signature
 
-CARD_VERSION: Final = 1
 CARD_BYTES_MAX: Final = 65_536
-NAME_CHARACTERS_MAX: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardContent:
-    """What a card's signature covers."""
-
-    version: int
-    name: str
-    member: MemberId
-    bls_key: BlsPublicKey
-    possession: BlsSignature
-    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +55,7 @@ def make_card(keys: NodeKeys, *, name: str, addresses: tuple[str, ...]) -> Card:
         bls_key=content.bls_key,
         possession=content.possession,
         addresses=addresses,
-        signature=keys.signing.sign(Domain.CARD, ZERO_DIGEST, encode(content)),
+        signature=sign_card(keys.signing, content),
     )
 
 
@@ -86,28 +69,26 @@ def check_card(card: Card, *, where: str) -> None:
     Raises:
         ConfigError: One of these is wrong; the message says which.
     """
-    if card.version != CARD_VERSION:
-        raise ConfigError(f"{where}: card version {card.version}, this software knows {CARD_VERSION}")
-    if not 0 < len(card.name) <= NAME_CHARACTERS_MAX or not card.name.isprintable():
-        raise ConfigError(f"{where}: a name is 1 to {NAME_CHARACTERS_MAX} printable characters")
     try:
         for address in card.addresses:
             check_address(address)
-        content = CardContent(
-            version=card.version,
-            name=card.name,
-            member=card.member,
-            bls_key=card.bls_key,
-            possession=card.possession,
-            addresses=card.addresses,
-        )
-        signed = encode(content)
         if card.peer_id != member_to_peer_id(card.member):
             raise ConfigError(f"{where}: peer_id is not that of the member: ask {card.name} for a new card")
-        check_possession(card.bls_key, card.possession)
-        check_signature(card.member, Domain.CARD, ZERO_DIGEST, signed, card.signature)
+        check_card_content(get_content(card), card.signature)
     except (InvalidMessage, MalformedMessage, ValueError) as error:
         raise ConfigError(f"{where}: {error}; ask {card.name} for a new card") from error
+
+
+def get_content(card: Card) -> CardContent:
+    """Return what a card's signature covers."""
+    return CardContent(
+        version=card.version,
+        name=card.name,
+        member=card.member,
+        bls_key=card.bls_key,
+        possession=card.possession,
+        addresses=card.addresses,
+    )
 
 
 def format_card(card: Card) -> str:

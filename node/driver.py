@@ -18,10 +18,11 @@ from node.ports import Clock, Store, Transport
 from node.services import RecentBlocks
 from node.submissions import Submissions
 from node.timings import Activity, Timings
+from node.witnesses import WitnessAsker
 from node.workbench import Workbench
 from protocol.interface import (
     ArmTimer,
-    BlockExecuted,
+    AskWitnesses,
     Broadcast,
     ComputeCandidate,
     Effect,
@@ -31,15 +32,16 @@ from protocol.interface import (
     FetchBlocks,
     ForgetArtifacts,
     Input,
-    Observation,
     Observe,
     Persist,
     PersistBlock,
+    SetMembers,
     TimeAdvanced,
     TrainModel,
 )
 from protocol.journal import BlockRecord, OwnOperationRecord, OwnProposalRecord
 from protocol.ledger.state import LedgerState
+from protocol.observations import BlockExecuted, Observation
 from protocol.units import Millis
 
 TIMER_WAIT_MAX_S: Final = 1.0
@@ -70,6 +72,7 @@ class Hands:
     store: Store
     transport: Transport
     fetcher: BlockFetcher
+    witnesses: WitnessAsker
     workbench: Workbench
     recent: RecentBlocks
     hub: ObservationHub
@@ -156,6 +159,10 @@ class Driver:
                     await self._hands.transport.publish(topic, message)
             case ArmTimer(at_ms=at_ms):
                 self._timer_ms = at_ms
+            case AskWitnesses():
+                self._hands.witnesses.want_answers()
+            case SetMembers(contacts=contacts):
+                self._hands.transport.set_members({contact.member: contact.addresses for contact in contacts})
             case FetchBlocks(from_height=from_height, hint=hint):
                 self._hands.fetcher.want_blocks(from_height, hint)
             case FetchBlock(block_hash=block_hash):

@@ -12,9 +12,10 @@ import structlog
 import trio
 
 from node.json_values import JsonObject, to_hex
-from protocol.interface import (
+from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
+    EpochStarted,
     Observation,
     OffenceSeen,
     PhaseEntered,
@@ -85,6 +86,9 @@ def log_observation(observation: Observation) -> None:
             _log.debug("block_executed", height=height, view=view, operations=count, root=outcome.state_root)
             if outcome.settled is not None:
                 _log_settled(outcome.settled)
+        case EpochStarted(epoch=epoch, validator_count=count, joined=joined, left=left):
+            names = {"joined": [member.hex() for member in joined], "left": [member.hex() for member in left]}
+            _log.info("epoch_started", epoch=epoch, validators=count, **names)
         case PhaseEntered(round=round_number, phase=phase):
             _log.info("phase_entered", round=round_number, phase=phase.name)
         case ViewFailed(view=view, leader=leader, failures=failures):
@@ -116,12 +120,11 @@ def _log_settled(record: RoundRecord) -> None:
 
 def describe_observation(observation: Observation) -> JsonObject:
     """Return an observation as JSON; ``event`` names its kind."""
-    name = type(observation).__name__
+    described: JsonObject
     match observation:
         case BlockExecuted():
             settled = observation.outcome.settled
-            return {
-                "event": name,
+            described = {
                 "height": observation.height,
                 "view": observation.view,
                 "time_ms": observation.time_ms,
@@ -131,9 +134,16 @@ def describe_observation(observation: Observation) -> JsonObject:
                 "moves": [describe_move(move) for move in observation.outcome.moves],
                 "settled": None if settled is None else describe_round(settled),
             }
+        case EpochStarted():
+            described = {
+                "epoch": observation.epoch,
+                "validator_count": observation.validator_count,
+                "total_weight": observation.total_weight,
+                "joined": [member.hex() for member in observation.joined],
+                "left": [member.hex() for member in observation.left],
+            }
         case PhaseEntered():
-            return {
-                "event": name,
+            described = {
                 "round": observation.round,
                 "phase": observation.phase.name,
                 "deadline_ms": observation.deadline_ms,
@@ -141,19 +151,20 @@ def describe_observation(observation: Observation) -> JsonObject:
                 "voters": [member.hex() for member in observation.voters],
             }
         case ViewFailed(view=view, leader=leader, failures=failures):
-            return {"event": name, "view": view, "leader": leader.hex(), "failures": failures}
+            described = {"view": view, "leader": leader.hex(), "failures": failures}
         case OffenceSeen(offence=offence):
-            return {"event": name, "member": offence.member.hex(), "view": offence.view}
+            described = {"member": offence.member.hex(), "view": offence.view}
         case CandidateDiffers(round=round_number, computed_digest=computed, accepted_digest=accepted):
-            return {"event": name, "round": round_number, "computed": computed.hex(), "accepted": accepted.hex()}
+            described = {"round": round_number, "computed": computed.hex(), "accepted": accepted.hex()}
         case WorkAbandoned(round=round_number, reason=reason):
-            return {"event": name, "round": round_number, "reason": reason}
+            described = {"round": round_number, "reason": reason}
         case VotingSuspended(reason=reason):
-            return {"event": name, "reason": reason}
+            described = {"reason": reason}
         case VotingResumed(after_view=view):
-            return {"event": name, "after_view": view}
+            described = {"after_view": view}
         case _:
             assert_never(observation)
+    return {"event": type(observation).__name__, **described}
 
 
 def describe_move(move: StakeMove) -> JsonObject:

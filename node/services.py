@@ -13,9 +13,10 @@ from protocol.blocks import Block, compute_block_hash
 from protocol.codec import decode, decode_union, encode, encode_union
 from protocol.interface import FinalizedBlock
 from protocol.units import Digest, Height, MemberId, View
+from protocol.votes import Vote
 
 REQUEST_BYTES_MAX: Final = 256
-STATUS_BYTES_MAX: Final = 512
+STATUS_BYTES_MAX: Final = 2_048
 BLOCK_FRAME_BYTES_MAX: Final = 4 << 20
 """More than the largest block with the largest certificate."""
 SYNC_RESPONSE_BYTES: Final = 2 << 20
@@ -48,6 +49,8 @@ class Progress:
 
     height: Height
     view: View
+    votes: tuple[Vote, ...]
+    """The newest votes of whoever asks that this node has seen: the asker may have forgotten them (C10)."""
 
 
 def encode_sync_request(request: SyncRequest) -> bytes:
@@ -116,12 +119,12 @@ class SyncService:
 
 
 class StatusService:
-    """Tells how far this node is."""
+    """Tells how far this node is, and what it has heard of whoever asks."""
 
-    def __init__(self, get_progress: Callable[[], Progress]) -> None:
+    def __init__(self, get_progress: Callable[[MemberId], Progress]) -> None:
         """Take where to read it."""
         self._get_progress = get_progress
 
-    async def handle(self, _requester: MemberId, _request: bytes, send: SendFrame) -> None:
+    async def handle(self, requester: MemberId, _request: bytes, send: SendFrame) -> None:
         """Answer with one frame."""
-        await send(encode(self._get_progress()))
+        await send(encode(self._get_progress(requester)))

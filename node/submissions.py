@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import trio
 
 from node.inbox import Inbox
-from protocol.interface import BlockExecuted, OperationRequested
+from protocol.interface import OperationRequested
+from protocol.observations import BlockExecuted
 from protocol.operations import Payload, compute_operation_id, decode_operation
 from protocol.units import Digest, Height
 

@@ -25,14 +25,12 @@ from node.timings import Activity, Timings
 from protocol.errors import InvalidMessage
 from protocol.interface import (
     ArtifactStored,
-    BlockExecuted,
     CandidateComputed,
     ComputeCandidate,
     EvaluateModel,
     FetchArtifact,
     Input,
     ModelEvaluated,
-    Observation,
     TrainModel,
     UpdateTrained,
     WorkFailed,
@@ -44,6 +42,7 @@ from protocol.learning.artifact_format import (
     compute_model_size_bytes,
     compute_update_size_bytes,
 )
+from protocol.observations import BlockExecuted, Observation
 from protocol.units import Digest, MemberId, Ppm
 
 STALE_GRACE_S: Final = 5.0

@@ -25,15 +25,24 @@ from protocol.blocks import (
     compute_operations_root,
 )
 from protocol.differences import find_difference
+from protocol.epochs import is_last_of_epoch
 from protocol.errors import InvalidBlock, InvalidMessage, MalformedMessage, ProtocolError
 from protocol.export import ExportedBlock, ExportTrailer, Readable, iterate_frames, read_genesis
-from protocol.genesis import Genesis, build_validator_set, compute_chain_id
-from protocol.ledger.state import Account, LedgerState, compute_genesis_state, compute_state_root
+from protocol.finality import check_finalization
+from protocol.genesis import Genesis, compute_chain_id
+from protocol.ledger.state import (
+    Account,
+    LedgerState,
+    build_validator_set,
+    compute_genesis_state,
+    compute_state_root,
+    get_account_members,
+)
 from protocol.ledger.transition import apply_block, check_block_operations, check_position
 from protocol.outcomes import BlockOutcome, Verdict
-from protocol.units import Digest, Height, MemberId, Round, Stake
+from protocol.units import Digest, Height, Round, Stake
 from protocol.validators import ValidatorSet
-from protocol.votes import Certificate, VoteKind, check_certificate
+from protocol.votes import Certificate, check_certificate
 
 
 class AuditFailure(ProtocolError):
@@ -86,7 +95,7 @@ class _Replay:
     genesis: Genesis
     chain_id: Digest
     validators: ValidatorSet
-    members: frozenset[MemberId]
+    """Of the epoch of the next block."""
     state: LedgerState
     is_tip_certified: bool = True
     verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -125,12 +134,9 @@ def verify_export(source: Readable, *, on_progress: Callable[[Height], None] | N
 
 def _open_replay(source: Readable) -> _Replay:
     genesis = read_genesis(source)
+    state = compute_genesis_state(genesis)
     return _Replay(
-        genesis=genesis,
-        chain_id=compute_chain_id(genesis),
-        validators=build_validator_set(genesis),
-        members=frozenset(founder.member for founder in genesis.founders),
-        state=compute_genesis_state(genesis),
+        genesis=genesis, chain_id=compute_chain_id(genesis), validators=build_validator_set(state), state=state
     )
 
 
@@ -142,9 +148,9 @@ def _check_block(replay: _Replay, exported: ExportedBlock) -> None:
         _check_leader(replay, exported)
         if compute_operations_root(exported.block.operations) != header.operations_root:
             raise InvalidMessage("the operations are not those of the header")
-        check_block_operations(replay.chain_id, replay.genesis.parameters, replay.members, exported.block.operations)
-        if exported.certificate is not None:
-            _check_finalization(replay, header, exported.certificate)
+        members = get_account_members(replay.state)
+        check_block_operations(replay.chain_id, replay.genesis.parameters, members, exported.block.operations)
+        _check_certificate(replay, header, exported.certificate)
         after, outcome = apply_block(replay.genesis.parameters, replay.genesis.schema, replay.state, exported.block)
     except InvalidBlock as error:
         raise AuditFailure(height, error.reason) from error
@@ -154,6 +160,8 @@ def _check_block(replay: _Replay, exported: ExportedBlock) -> None:
     if difference is not None:
         raise AuditFailure(height, difference)
     _count(replay, exported, outcome)
+    if after.epoch != replay.state.epoch:
+        replay.validators = build_validator_set(after)
     replay.state = after
 
 
@@ -168,12 +176,14 @@ def _check_leader(replay: _Replay, exported: ExportedBlock) -> None:
     check_reveal(replay.chain_id, replay.validators.get_validator(leader).bls_key, header)
 
 
-def _check_finalization(replay: _Replay, header: BlockHeader, certificate: Certificate) -> None:
-    if certificate.kind is not VoteKind.FINALIZE:
-        raise InvalidMessage(f"the certificate is for {certificate.kind.name}, not for FINALIZE")
-    if certificate.view != header.view or certificate.block_hash != compute_block_hash(replay.chain_id, header):
-        raise InvalidMessage("the certificate is of another block")
-    check_certificate(replay.chain_id, replay.validators, certificate)
+def _check_certificate(replay: _Replay, header: BlockHeader, certificate: Certificate | None) -> None:
+    """Check a block's certificate, which the last block of an epoch must have: its validators end with it (C13)."""
+    if certificate is not None:
+        block_hash = compute_block_hash(replay.chain_id, header)
+        check_finalization(replay.genesis.parameters, header, block_hash, certificate)
+        check_certificate(replay.chain_id, replay.validators, certificate)
+    elif is_last_of_epoch(replay.genesis.parameters, header.height):
+        raise InvalidMessage(f"the last block of epoch {header.epoch} has no finalization certificate")
 
 
 def _count(replay: _Replay, exported: ExportedBlock, outcome: BlockOutcome) -> None:

@@ -26,6 +26,7 @@ class Domain(Enum):
     REVEAL = b"pnyx/1/reveal"
     MIX = b"pnyx/1/mix"
     LEADER = b"pnyx/1/leader"
+    EPOCH = b"pnyx/1/epoch"
     ROLES = b"pnyx/1/roles"
     BALLOT = b"pnyx/1/ballot"
     SALT = b"pnyx/1/salt"

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from protocol.crypto import Domain, compute_digest
 from protocol.interface import (
     CandidateComputed,
-    CandidateDiffers,
     ComputeCandidate,
     Effect,
     EvaluateModel,
@@ -22,13 +21,13 @@ from protocol.interface import (
     TrainModel,
     UpdateReference,
     UpdateTrained,
-    WorkAbandoned,
     WorkFailed,
 )
 from protocol.journal import OwnBallotRecord, Record, ScoreRecord
 from protocol.learning.artifact_format import ModelSchema, compute_model_size_bytes
 from protocol.learning.judgement import is_acceptable
 from protocol.ledger.state import LedgerState, RoundState
+from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal
 from protocol.outcomes import Phase, RoundRecord, Verdict
 from protocol.parameters import Parameters, Preset

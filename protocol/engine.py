@@ -12,42 +12,46 @@ from protocol.admission import Admitted, GossipAdmission, Progress
 from protocol.blocks import Block
 from protocol.bls import BlsSigningKey
 from protocol.codec import encode
-from protocol.consensus.checks import ConsensusConfig
 from protocol.consensus.machine import Consensus
-from protocol.consensus.tree import Tip
 from protocol.crypto import SigningKey
 from protocol.duties import Duties, DutiesConfig
 from protocol.errors import InvalidMessage, ProtocolError
 from protocol.evidence import Evidence, check_evidence
-from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Topic
 from protocol.holdings import Holdings
 from protocol.interface import (
     ArmTimer,
     ArtifactStored,
-    BlockExecuted,
     BlockFetched,
     BlocksFetched,
     CandidateComputed,
     ConsensusReceived,
+    EarlyReceived,
     Effect,
     FinalizedBlock,
     ForgetArtifacts,
     Input,
+    LearningInput,
     ModelEvaluated,
     Observe,
-    OffenceSeen,
     OperationReceived,
     OperationRequested,
     PersistBlock,
-    PhaseEntered,
     TimeAdvanced,
     UpdateTrained,
+    WitnessHeard,
     WorkFailed,
 )
-from protocol.ledger.state import LedgerState, get_account
+from protocol.ledger.state import (
+    LedgerState,
+    get_account,
+    get_account_members,
+)
 from protocol.ledger.transition import apply_block, check_block_operations, get_deadline_ms
 from protocol.mempool import Mempool
+from protocol.observations import OffenceSeen
+from protocol.observing import observe_block, observe_phase
 from protocol.operations import (
     Payload,
     ReportEvidence,
@@ -55,7 +59,9 @@ from protocol.operations import (
 )
 from protocol.own_operations import OwnOperations
 from protocol.restored import Restored
-from protocol.units import Digest, Millis
+from protocol.succession import Succession, build_members
+from protocol.units import Digest, MemberId, Millis
+from protocol.votes import Certificate, Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +87,6 @@ class Engine:
         self._config = config
         self._chain_id = compute_chain_id(genesis)
         self._parameters = genesis.parameters
-        self._members = frozenset(founder.member for founder in genesis.founders)
-        self._validators = build_validator_set(genesis)
         self.state: LedgerState = restored.state
         """The ledger after the last final block."""
         self._holdings = Holdings(genesis.parameters, genesis.schema, restored.artifacts)
@@ -102,31 +106,47 @@ class Engine:
             )
         )
         self._duties.restore(restored.records)
-        self.consensus = self._build_consensus(restored)
+        self._succession = Succession(
+            config.key, config.bls_key, genesis.parameters, self, restored, config.started_ms
+        )
         self._own.restore(restored.records, restored.state)
-        self.consensus.restore(restored.records)
+        self._succession.restore(restored)
         self.admission = GossipAdmission(
             self._chain_id,
-            self._validators,
-            self._members,
             Progress(
+                get_validators=lambda: self.consensus.config.validators,
+                is_member=self._is_member,
                 get_finalized_view=lambda: self.consensus.tree.tip.view,
                 get_next_sequence=lambda member: get_account(self.state, member).next_sequence,
-                is_settled=self.consensus.is_settled,
-                has_certificate=self.consensus.tree.has_certificate,
+                is_settled=self._is_settled,
+                has_certificate=self._has_certificate,
             ),
         )
 
+    @property
+    def consensus(self) -> Consensus:
+        """The consensus of the current epoch."""
+        return self._succession.consensus
+
     def start(self, now_ms: Millis) -> list[Effect]:
         """Return what a node does first."""
+        guard = self._succession.guard
+        guard.note_time(now_ms)
+        self._effects += [build_members(self.state), *guard.start()]
         self.consensus.start(now_ms)
         return self._settle(now_ms)
 
     def handle(self, event: Input, now_ms: Millis) -> list[Effect]:
         """Take one input and return what follows from it, in order."""
+        self._succession.guard.note_time(now_ms)
         match event:
             case ConsensusReceived():
                 self.consensus.on_message(event.message)
+            case EarlyReceived():
+                self._succession.on_early(event, now_ms)
+            case WitnessHeard():
+                self.consensus.counting.notice(*event.votes)
+                self._succession.guard.on_witness(event.member)
             case OperationReceived():
                 self._on_operation(event.operation)
             case OperationRequested():
@@ -134,9 +154,15 @@ class Engine:
             case TimeAdvanced():
                 pass
             case BlocksFetched():
-                self._on_blocks(event)
+                self._on_blocks(event, now_ms)
             case BlockFetched():
                 self._on_body(event.block)
+            case _:
+                self._on_learning(event)
+        return self._settle(now_ms)
+
+    def _on_learning(self, event: LearningInput) -> None:
+        match event:
             case ArtifactStored():
                 self._holdings.digests.add(event.digest)
             case UpdateTrained():
@@ -151,7 +177,6 @@ class Engine:
                 self._effects.extend(self._duties.on_failed(event))
             case _:
                 assert_never(event)
-        return self._settle(now_ms)
 
     def judge_gossip(self, topic: Topic, message: bytes) -> Admitted:
         """Return what to do with a gossip message and, if it is accepted, the input it becomes (W3)."""
@@ -165,13 +190,17 @@ class Engine:
         """Return the body of a block above the finalized tip, for a peer that asks."""
         return self.consensus.tree.blocks.get(block_hash)
 
+    def get_votes_seen(self, member: MemberId) -> tuple[Vote, ...]:
+        """Return the newest votes of a member that this node has seen, for that member (C10)."""
+        return self.consensus.counting.get_newest(member)
+
     def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
         """Return the operations to order next."""
         return self._mempool.collect(self.state, branch, self._parameters, self._holdings.is_held)
 
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves (C3)."""
-        check_block_operations(self._chain_id, self._parameters, self._members, block.operations)
+        check_block_operations(self._chain_id, self._parameters, get_account_members(self.state), block.operations)
 
     def fetch_missing_artifacts(self, block: Block) -> bool:
         """Return whether artifacts that the block names are not held yet, and ask for those (F3)."""
@@ -195,12 +224,21 @@ class Engine:
             # Fetched ahead of the block, so that votes need not wait for it.
             self._effects.extend(self._holdings.fetch(operation))
 
-    def _on_blocks(self, event: BlocksFetched) -> None:
-        try:
-            self.consensus.on_final_blocks(event.blocks)
-        except InvalidMessage:
-            # The shell asks another member; what this one sent has changed nothing.
-            return
+    def _on_blocks(self, event: BlocksFetched, now_ms: Millis) -> None:
+        """Take final blocks, one epoch at a time: each is checked against its own validators (C13, C14)."""
+        rest = event.blocks
+        while rest:
+            consensus, epoch = self.consensus, self.state.epoch
+            part = tuple(entry for entry in rest if entry.block.header.epoch <= epoch)
+            rest = rest[len(part) :]
+            try:
+                consensus.on_final_blocks(part)
+            except InvalidMessage:
+                # The shell asks another member; what this one sent has changed nothing.
+                return
+            self._drain_consensus(now_ms)
+            if self.consensus is consensus:
+                return
 
     def _on_body(self, block: Block) -> None:
         try:
@@ -220,15 +258,17 @@ class Engine:
             self._drain_consensus(now_ms)
             self._follow_duties(now_ms)
         self._effects.extend(self._own.resend(now_ms))
+        self._effects += self._succession.ask_if_behind(self.state.height, now_ms)
         self._arm_timer(now_ms)
         effects, self._effects = self._effects, []
         return effects
 
     def _drain_consensus(self, now_ms: Millis) -> None:
-        effects, self.consensus.effects = self.consensus.effects, []
-        delivered, self.consensus.delivered = self.consensus.delivered, []
-        evidence, self.consensus.evidence = self.consensus.evidence, []
-        self._effects.extend(effects)
+        consensus = self.consensus
+        delivered, evidence = list(consensus.delivered), list(consensus.evidence)
+        self._effects.extend(consensus.effects)
+        for emptied in (consensus.effects, consensus.delivered, consensus.evidence):
+            emptied.clear()
         for final in delivered:
             self._execute(final)
         for proof in evidence:
@@ -237,37 +277,26 @@ class Engine:
     def _execute(self, final: FinalizedBlock) -> None:
         before = self.state
         self.state, outcome = apply_block(self._parameters, self._config.genesis.schema, before, final.block)
-        header = final.block.header
-        self._effects.append(PersistBlock(height=header.height, finalized=final, outcome=outcome))
-        executed = BlockExecuted(
-            height=header.height,
-            view=header.view,
-            time_ms=header.time_ms,
-            leader=header.leader,
-            operation_count=len(final.block.operations),
-            outcome=outcome,
-        )
-        self._effects.append(Observe(observation=executed))
+        height = final.block.header.height
+        self._effects.append(PersistBlock(height=height, finalized=final, outcome=outcome))
+        self._effects.append(observe_block(final, outcome))
         if outcome.settled is not None:
             forgettable = self._duties.on_settled(outcome.settled, self.state)
             self._effects.append(ForgetArtifacts(digests=forgettable))
             self._holdings.forget_requests()
-        self._observe_phase(before)
+        self._effects += observe_phase(before, self.state)
         self._mempool.prune(self.state)
         self._wants_step = True
+        if self.state.epoch != before.epoch:
+            self._start_epoch(before, final)
 
-    def _observe_phase(self, before: LedgerState) -> None:
-        old, new = before.round, self.state.round
-        if new is None or (old is not None and (old.round, old.phase) == (new.round, new.phase)):
-            return
-        entered = PhaseEntered(
-            round=new.round,
-            phase=new.phase,
-            deadline_ms=new.deadline_ms,
-            proposers=new.proposers,
-            voters=new.voters,
-        )
-        self._effects.append(Observe(observation=entered))
+    def _start_epoch(self, before: LedgerState, last: FinalizedBlock) -> None:
+        """Begin a new epoch on the last block of the one before, and judge what came early for it (C13)."""
+        self._effects += self._succession.advance(before, self.state, last)
+        for message in self._succession.take_early():
+            event = self.judge_gossip(Topic.CONSENSUS, message).event
+            if isinstance(event, ConsensusReceived):
+                self.consensus.on_message(event.message)
 
     def _follow_duties(self, now_ms: Millis) -> None:
         plan = self._duties.plan(self.state, self._holdings.digests, now_ms)
@@ -286,8 +315,22 @@ class Engine:
         self._submit(ReportEvidence(evidence=proof), now_ms)
 
     def _submit(self, payload: Payload, now_ms: Millis) -> None:
+        if self._config.key.member not in get_account_members(self.state):
+            # A newcomer that is not admitted yet has nothing to say on the ledger.
+            return
         self._effects.extend(self._own.submit(payload, self.state, now_ms))
         self._wants_step = True
+
+    def _is_settled(self, vote: Vote) -> bool:
+        return self.consensus.is_settled(vote)
+
+    def _has_certificate(self, certificate: Certificate) -> bool:
+        return self.consensus.tree.has_certificate(certificate)
+
+    def _is_member(self, member: MemberId) -> bool:
+        return member in get_account_members(self.state) or any(
+            entry.card.member == member for entry in self.state.candidacies
+        )
 
     def _compute_due_ms(self) -> Millis | None:
         """Return the time at which a block is wanted though nobody asks for an operation."""
@@ -300,21 +343,7 @@ class Engine:
     def _arm_timer(self, now_ms: Millis) -> None:
         due_ms = self._compute_due_ms()
         upcoming = due_ms if due_ms is not None and due_ms > now_ms else None
-        wakeups = (self.consensus.compute_wakeup_ms(), self._own.resend_ms, upcoming)
+        wakeups = (self.consensus.compute_wakeup_ms(), self._own.resend_ms, self._succession.wakeup_ms, upcoming)
         times = [time for time in wakeups if time is not None]
         if times:
             self._effects.append(ArmTimer(at_ms=min(times)))
-
-    def _build_consensus(self, restored: Restored) -> Consensus:
-        state = restored.state
-        tip = Tip(block_hash=state.block_hash, view=state.view, height=state.height, time_ms=state.time_ms)
-        config = ConsensusConfig(
-            chain_id=self._chain_id,
-            parameters=self._parameters,
-            validators=self._validators,
-            key=self._config.key,
-            bls_key=self._config.bls_key,
-            started_ms=self._config.started_ms,
-            has_vote_log=restored.has_vote_log,
-        )
-        return Consensus(config, self, tip, None if restored.tip is None else restored.tip.certificate)

@@ -19,7 +19,7 @@ from protocol.outcomes import BlockOutcome
 from protocol.units import Digest, Height
 from protocol.votes import Certificate
 
-EXPORT_MAGIC: Final = b"pnyx ledger export, version 1\n"
+EXPORT_MAGIC: Final = b"pnyx ledger export, version 2\n"
 EXPORT_FRAME_BYTES_MAX: Final = 8 << 20
 """More than any block with its certificate and outcome; a longer frame is refused before it is read."""
 
@@ -114,7 +114,7 @@ def read_genesis(source: Readable) -> Genesis:
         InvalidMessage: The document breaks a rule.
     """
     if _read_exactly(source, len(EXPORT_MAGIC)) != EXPORT_MAGIC:
-        raise MalformedMessage("this is no ledger export of version 1")
+        raise MalformedMessage("this is no ledger export of version 2")
     encoded = _read_frame(source, bytes_max=GENESIS_BYTES_MAX)
     if encoded is None:
         raise MalformedMessage("the export ends before the genesis document")

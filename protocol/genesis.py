@@ -9,10 +9,9 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import Parameters, check_parameters
-from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake, Weight
-from protocol.validators import Validator, ValidatorSet
+from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake
 
-GENESIS_VERSION: Final = 1
+GENESIS_VERSION: Final = 2
 GENESIS_BYTES_MAX: Final = 4 << 20
 FIRST_EPOCH: Final = Epoch(0)
 
@@ -102,15 +101,3 @@ def check_genesis(genesis: Genesis) -> None:
         check_possession(founder.bls_key, founder.possession)
     if list(genesis.task.params) != sorted(dict(genesis.task.params).items()):
         raise InvalidMessage("task parameters are not sorted and distinct")
-
-
-def build_validator_set(genesis: Genesis) -> ValidatorSet:
-    """Return the validators of the first epoch: the founders, weighted by their bonded stake."""
-    return ValidatorSet(
-        epoch=FIRST_EPOCH,
-        seed=genesis.seed,
-        validators=tuple(
-            Validator(member=founder.member, weight=Weight(founder.bonded), bls_key=founder.bls_key)
-            for founder in genesis.founders
-        ),
-    )

@@ -1,6 +1,6 @@
-"""Every input, effect and observation of the core: the whole interface between rules and world.
+"""Every input and effect of the core: with the observations, the whole interface between rules and world.
 
-Inputs are facts in the past, effects are orders to the shell, observations are facts for people. The shell makes every
+Inputs are facts in the past, effects are orders to the shell. The shell makes every
 :class:`Persist` of a batch durable before it performs any other effect of the batch (C10).
 """
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from protocol.blocks import Block
-from protocol.evidence import Offence
 from protocol.gossip import Topic
 from protocol.journal import Record
 from protocol.messages import ConsensusMessage
+from protocol.observations import Observation
 from protocol.operations import Payload
-from protocol.outcomes import BlockOutcome, Phase
-from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, View
-from protocol.votes import Certificate
+from protocol.outcomes import BlockOutcome
+from protocol.units import Digest, Epoch, Height, MemberId, Millis, Ppm, Round
+from protocol.votes import Certificate, Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,101 +110,37 @@ class WorkFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyReceived:
+    """A consensus message of a later epoch came in: it cannot be judged yet; this node is behind (C13)."""
+
+    epoch: Epoch
+    signer: MemberId | None
+    """Who signed all of it, as far as one member did; its signature holds, its weight is unknown."""
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessHeard:
+    """A member told which votes of this node it has seen (C10); their signatures hold."""
+
+    member: MemberId
+    votes: tuple[Vote, ...]
+
+
+LearningInput: TypeAlias = ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | WorkFailed
+"""What comes from the worker, and from other members' artifacts."""
+
 Input: TypeAlias = (
     ConsensusReceived
+    | EarlyReceived
+    | WitnessHeard
     | OperationReceived
     | OperationRequested
     | TimeAdvanced
     | BlocksFetched
     | BlockFetched
-    | ArtifactStored
-    | UpdateTrained
-    | CandidateComputed
-    | ModelEvaluated
-    | WorkFailed
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockExecuted:
-    """A final block was executed."""
-
-    height: Height
-    view: View
-    time_ms: Millis
-    leader: MemberId
-    operation_count: int
-    outcome: BlockOutcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseEntered:
-    """The current round came to a new phase."""
-
-    round: Round
-    phase: Phase
-    deadline_ms: Millis
-    """Ledger time at which the phase ends at the latest; 0 in DRAW."""
-    proposers: tuple[MemberId, ...]
-    voters: tuple[MemberId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewFailed:
-    """This node's timer of a view ran out."""
-
-    view: View
-    leader: MemberId
-    failures: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffenceSeen:
-    """This node holds evidence against a member."""
-
-    offence: Offence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateDiffers:
-    """The accepted candidate is not the one that this node computed: its worker or disk needs a look."""
-
-    round: Round
-    computed_digest: Digest
-    accepted_digest: Digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkAbandoned:
-    """This node stays silent in a matter of a round because its own work failed."""
-
-    round: Round
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VotingSuspended:
-    """This node does not vote, since it lost the memory of its votes (C10)."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VotingResumed:
-    """This node votes again, in views after this one (C10)."""
-
-    after_view: View
-
-
-Observation: TypeAlias = (
-    BlockExecuted
-    | PhaseEntered
-    | ViewFailed
-    | OffenceSeen
-    | CandidateDiffers
-    | WorkAbandoned
-    | VotingSuspended
-    | VotingResumed
+    | LearningInput
 )
 
 
@@ -237,6 +173,26 @@ class ArmTimer:
     """Give a :class:`TimeAdvanced` at this time, if it is still to come at once; replaces the previous timer."""
 
     at_ms: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskWitnesses:
+    """Ask every other member which votes of this node it has seen, until it has answered once (C10)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A member, and where to dial it first."""
+
+    member: MemberId
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMembers:
+    """From now on these members and no others may connect, this node among them if it is one (L1, L9)."""
+
+    contacts: tuple[Contact, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +275,8 @@ Effect: TypeAlias = (
     | PersistBlock
     | Broadcast
     | ArmTimer
+    | AskWitnesses
+    | SetMembers
     | FetchBlocks
     | FetchBlock
     | FetchArtifact

@@ -1,12 +1,12 @@
 """The journal: what a node must remember above its finalized tip, so that a restart forgets nothing (C10)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, assert_never
 
 from protocol.blocks import Block
 from protocol.messages import Proposal
 from protocol.operations import Ballot
-from protocol.units import Digest, Ppm, Round, View
+from protocol.units import Digest, Epoch, Ppm, Round, View
 from protocol.votes import Certificate, Vote
 
 
@@ -89,3 +89,20 @@ Record: TypeAlias = (
     | ScoreRecord
     | VotingFloorRecord
 )
+
+
+def get_record_epoch(record: Record) -> Epoch | None:
+    """Return the consensus epoch that a record belongs to; None if it is not about one."""
+    match record:
+        case OwnVoteRecord(vote=vote):
+            return vote.epoch
+        case OwnProposalRecord(proposal=proposal):
+            return proposal.block.header.epoch
+        case BlockRecord(block=block):
+            return block.header.epoch
+        case CertificateRecord(certificate=certificate):
+            return certificate.epoch
+        case OwnOperationRecord() | OwnBallotRecord() | ScoreRecord() | VotingFloorRecord():
+            return None
+        case _:
+            assert_never(record)

@@ -1,9 +1,11 @@
 """Messages that travel by gossip: consensus (topic CONSENSUS) and operations (topic OPERATIONS)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, assert_never
 
 from protocol.blocks import Block
+from protocol.errors import InvalidMessage
+from protocol.units import Epoch
 from protocol.votes import Certificate, Vote
 
 
@@ -14,14 +16,14 @@ class Proposal:
     tag: ClassVar[int] = 0
     block: Block
     parent_certificate: Certificate | None
-    """The parent's notarization or finalization; None for a child of genesis."""
+    """The parent's notarization or finalization; None for the first block of an epoch."""
     nullifications: tuple[Certificate, ...]
     """One per view between parent and block, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """Votes that one member cast at one instant."""
+    """Votes of one epoch that one member cast at one instant."""
 
     tag: ClassVar[int] = 1
     votes: tuple[Vote, ...]
@@ -31,7 +33,7 @@ class Votes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """Certificates for those who fell behind (C16)."""
+    """Certificates of one epoch, for those who fell behind (C16)."""
 
     tag: ClassVar[int] = 2
     certificates: tuple[Certificate, ...]
@@ -47,3 +49,23 @@ class OperationMessage:
 
     operation: bytes
     attempt: int
+
+
+def get_epoch(message: ConsensusMessage) -> Epoch:
+    """Return the epoch that a consensus message is of.
+
+    Raises:
+        InvalidMessage: It is of none or of several.
+    """
+    match message:
+        case Proposal(block=block):
+            return block.header.epoch
+        case Votes(votes=votes):
+            epochs = {vote.epoch for vote in votes}
+        case Certificates(certificates=certificates):
+            epochs = {certificate.epoch for certificate in certificates}
+        case _:
+            assert_never(message)
+    if len(epochs) != 1:
+        raise InvalidMessage(f"a message of {len(epochs)} epochs")
+    return next(iter(epochs))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
+from protocol.cards import CardContent
 from protocol.codec import decode, encode
 from protocol.crypto import Domain, SigningKey, check_signature, compute_digest
 from protocol.evidence import Evidence
@@ -86,7 +87,36 @@ class ReportEvidence:
     evidence: Evidence
 
 
-Payload: TypeAlias = SubmitUpdate | SealBallot | RevealBallot | Bond | Unbond | ReportEvidence
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Ask the others to admit a newcomer with a bond, and approve it oneself (L9); sent by a validator."""
+
+    tag: ClassVar[int] = 6
+    card: CardContent
+    signature: Signature
+    """The newcomer's, over its card: nobody joins against their will."""
+    bond: Stake
+    """What the newcomer will have bonded, in micro-tokens; it is created when it joins (L2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve:
+    """Approve of a newcomer that somebody has asked for, and of its bond (L9)."""
+
+    tag: ClassVar[int] = 7
+    member: MemberId
+    bond: Stake
+    """As the request says; another amount is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Leave at the end of the epoch: all bonded stake starts to unbond then (L9)."""
+
+    tag: ClassVar[int] = 8
+
+
+Payload: TypeAlias = SubmitUpdate | SealBallot | RevealBallot | Bond | Unbond | ReportEvidence | Join | Approve | Leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,8 @@ class StakeReason(IntEnum):
     UNBOND = 7
     RELEASE = 8
     SHARE_OF_MINORITY = 9
+    MINT = 10
+    """Created as a newcomer's bond (L9); the only move that changes the supply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

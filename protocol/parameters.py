@@ -57,10 +57,10 @@ class Parameters:
     reward_update: Stake = Stake(1 * MICRO_TOKENS_PER_TOKEN)
     slash_equivocation_bps: Bps = Bps(5_000)
     """Share of the stake that provable double signing costs (L7)."""
-    evidence_window_blocks: int = 100_000
-    """Evidence about a view this far below the chain's tip is refused (L7)."""
-    unbonding_epochs: int = 2
-    """Unbonding stake is released this many epochs later (L6)."""
+    epoch_blocks: int = 100
+    """Blocks of an epoch: members and weights change only between two epochs (C13)."""
+    evidence_window_epochs: int = 2
+    """Evidence about an epoch convicts for so many epochs more (L7); its stake stays slashable for as long (L6)."""
 
     train_deadline_ms: Millis = Millis(60_000)
     seal_deadline_ms: Millis = Millis(60_000)
@@ -97,8 +97,8 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("reward_vote", 0, 10**15),
     ("reward_update", 0, 10**15),
     ("slash_equivocation_bps", 1, BPS_WHOLE),
-    ("evidence_window_blocks", 1, 10**9),
-    ("unbonding_epochs", 1, 1_000),
+    ("epoch_blocks", 2, 10**9),
+    ("evidence_window_epochs", 1, 1_000),
     ("train_deadline_ms", 100, 10**9),
     ("seal_deadline_ms", 100, 10**9),
     ("reveal_deadline_ms", 100, 10**9),

@@ -13,17 +13,16 @@ from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_oper
 from protocol.bls import BlsSigningKey
 from protocol.codec import encode
 from protocol.crypto import SigningKey
+from protocol.epochs import is_last_of_epoch
 from protocol.export import ExportedBlock
 from protocol.genesis import (
-    FIRST_EPOCH,
     GENESIS_VERSION,
     Founder,
     Genesis,
     TaskSpec,
-    build_validator_set,
     compute_chain_id,
 )
-from protocol.ledger.state import LedgerState, RoundState, compute_genesis_state, get_account
+from protocol.ledger.state import LedgerState, RoundState, build_validator_set, compute_genesis_state, get_account
 from protocol.ledger.transition import apply_block
 from protocol.operations import (
     Ballot,
@@ -34,7 +33,7 @@ from protocol.operations import (
 )
 from protocol.outcomes import BlockOutcome, Phase, RoundRecord
 from protocol.parameters import Parameters
-from protocol.units import Digest, Height, MemberId, Millis, Sequence, Stake, View
+from protocol.units import Digest, Epoch, Height, MemberId, Millis, Sequence, Stake, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, VoteKind, build_certificate, sign_vote
 from tests.values import (
@@ -166,16 +165,21 @@ class LedgerBuilder:
     parameters: Parameters = field(default_factory=Parameters)
     genesis: Genesis = field(init=False)
     chain_id: Digest = field(init=False)
-    validators: ValidatorSet = field(init=False)
     state: LedgerState = field(init=False)
     blocks: list[BuiltBlock] = field(init=False, default_factory=list)
+    epochs: dict[Epoch, ValidatorSet] = field(init=False, default_factory=dict)
+    """The validators of every epoch so far."""
 
     def __post_init__(self) -> None:
         """Start at height 0."""
         self.genesis = make_genesis(self.founders, parameters=self.parameters)
         self.chain_id = compute_chain_id(self.genesis)
-        self.validators = build_validator_set(self.genesis)
         self.state = compute_genesis_state(self.genesis)
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The validators of the next block's epoch."""
+        return self.epochs.setdefault(self.state.epoch, build_validator_set(self.state))
 
     @property
     def round(self) -> RoundState:
@@ -208,14 +212,14 @@ class LedgerBuilder:
         view = View(self.state.view + 1) if view is None else view
         leader = self.get_keys(self.validators.compute_leader(view))
         header = BlockHeader(
-            epoch=FIRST_EPOCH,
+            epoch=self.state.epoch,
             view=view,
             parent_view=self.state.view,
             parent_hash=self.state.block_hash,
             height=Height(self.state.height + 1),
             time_ms=Millis(self.state.time_ms + BLOCK_MS) if time_ms is None else time_ms,
             operations_root=compute_operations_root(operations),
-            reveal=compute_reveal(self.chain_id, leader.bls_key, FIRST_EPOCH, view),
+            reveal=compute_reveal(self.chain_id, leader.bls_key, self.state.epoch, view),
             leader=leader.member,
         )
         return sign_block(self.chain_id, leader.signing_key, header, operations)
@@ -234,15 +238,21 @@ class LedgerBuilder:
         return self.add_block(self.sign_all(pairs), time_ms=time_ms)
 
     def certify(self, block: Block, signers: Iterable[FounderKeys] | None = None) -> Certificate:
-        """Return the finalization of a block by all founders, or by those given."""
-        return certify(self.chain_id, self.validators, self.founders if signers is None else signers, block.header)
+        """Return the finalization of a block by all founders that validate its epoch, or by those given."""
+        validators = self.epochs[block.header.epoch]
+        everybody = [keys for keys in self.founders if validators.has_member(keys.member)]
+        return certify(self.chain_id, validators, everybody if signers is None else signers, block.header)
 
     def export(self, certified: Callable[[Height], bool] = lambda _: False) -> tuple[ExportedBlock, ...]:
-        """Return the chain as an export holds it: the last block certified, and those that ``certified`` chooses."""
+        """Return the chain as an export holds it: the last block of each epoch certified, and those that are chosen."""
+
+        def is_certified(built: BuiltBlock, height: Height) -> bool:
+            return built is self.blocks[-1] or is_last_of_epoch(self.parameters, height) or certified(height)
+
         return tuple(
             ExportedBlock(
                 block=built.block,
-                certificate=self.certify(built.block) if built is self.blocks[-1] or certified(Height(index)) else None,
+                certificate=self.certify(built.block) if is_certified(built, Height(index)) else None,
                 outcome=built.outcome,
             )
             for index, built in enumerate(self.blocks, start=1)

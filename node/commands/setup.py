@@ -62,10 +62,10 @@ def init(
 def _check_config(config: "Config") -> None:
     """Refuse before anything is written what would make an unusable card."""
     from node.addresses import check_address
-    from node.cards import NAME_CHARACTERS_MAX
     from node.errors import ConfigError
+    from protocol.cards import NAME_CHARACTERS_MAX, is_name
 
-    if not 0 < len(config.name) <= NAME_CHARACTERS_MAX or not config.name.isprintable():
+    if not is_name(config.name):
         raise ConfigError(f"--name: give 1 to {NAME_CHARACTERS_MAX} printable characters")
     try:
         for address in (*config.listen, *config.announce):

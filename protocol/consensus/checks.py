@@ -17,8 +17,10 @@ from protocol.blocks import (
 from protocol.bls import BlsSigningKey
 from protocol.consensus.tree import BlockTree, Tip
 from protocol.crypto import SigningKey
-from protocol.errors import InvalidBlock, InvalidMessage
+from protocol.epochs import compute_last_height
+from protocol.errors import InvalidBlock, InvalidMessage, ProtocolError
 from protocol.evidence import Evidence, build_proposal_evidence
+from protocol.finality import check_finalization
 from protocol.interface import FinalizedBlock
 from protocol.messages import Proposal
 from protocol.parameters import Parameters
@@ -61,8 +63,11 @@ class ConsensusConfig:
     key: SigningKey
     bls_key: BlsSigningKey
     started_ms: Millis
-    has_vote_log: bool
-    """False suspends voting until it is safe again (C10)."""
+
+    @property
+    def last_height(self) -> Height:
+        """The height of the epoch's last block (C13)."""
+        return compute_last_height(self.parameters, self.validators.epoch)
 
 
 def check_proposal(config: ConsensusConfig, tree: BlockTree, proposal: Proposal) -> None:
@@ -77,6 +82,8 @@ def check_proposal(config: ConsensusConfig, tree: BlockTree, proposal: Proposal)
         raise InvalidMessage(f"member {header.leader.hex()[:8]} does not lead view {header.view}")
     if header.parent_view >= header.view:
         raise InvalidMessage(f"a block of view {header.view} on a parent of view {header.parent_view}")
+    if header.height > config.last_height:
+        raise InvalidMessage(f"a block of height {header.height} after the last one of epoch {header.epoch}")
     if compute_operations_root(proposal.block.operations) != header.operations_root:
         raise InvalidMessage("operations do not match their root")
     parent = proposal.parent_certificate
@@ -118,6 +125,28 @@ def check_fits_parent(config: ConsensusConfig, tree: BlockTree, header: BlockHea
     check_reveal(config.chain_id, bls_key, header)
 
 
+def is_votable(
+    config: ConsensusConfig,
+    tree: BlockTree,
+    application: Application,
+    block: Block,
+    *,
+    now_ms: Millis,
+    failures: int,
+) -> bool:
+    """Return whether the block of the current view can be voted for now; artifacts that are missing are asked for (C3).
+
+    What it still lacks may come: a certificate, a body, an artifact, or a time that is near enough.
+    """
+    if not is_near_clock(config, block.header, now_ms, failures) or application.fetch_missing_artifacts(block):
+        return False
+    try:
+        check_fits_parent(config, tree, block.header)
+    except ProtocolError:
+        return False
+    return True
+
+
 def check_body(config: ConsensusConfig, block: Block) -> None:
     """Check what a block's hash does not cover: its operations, and its leader's signature.
 
@@ -135,7 +164,7 @@ def is_near_clock(config: ConsensusConfig, header: BlockHeader, now_ms: Millis, 
 
 
 def check_fetched_chain(config: ConsensusConfig, tip: Tip, blocks: tuple[FinalizedBlock, ...]) -> Certificate:
-    """Return the certificate that authenticates fetched blocks, after checking that they are a chain on the tip (C14).
+    """Return the certificate that authenticates fetched blocks of one epoch, after checking their chain (C14).
 
     Raises:
         InvalidMessage: They are not, the last one has no finalization, or a certificate is wrong.
@@ -146,14 +175,13 @@ def check_fetched_chain(config: ConsensusConfig, tip: Tip, blocks: tuple[Finaliz
         height = Height(height + 1)
         if header.parent_hash != parent_hash or header.height != height:
             raise InvalidMessage(f"fetched block {header.height} does not follow height {height - 1}")
+        if header.epoch != config.validators.epoch or height > config.last_height:
+            raise InvalidMessage(f"fetched block {header.height} is not of epoch {config.validators.epoch}")
         check_body(config, entry.block)
         parent_hash = compute_block_hash(config.chain_id, header)
-        certificate = entry.certificate
-        if certificate is not None:
-            named = (certificate.kind, certificate.view, certificate.block_hash)
-            if named != (VoteKind.FINALIZE, header.view, parent_hash):
-                raise InvalidMessage(f"the certificate of fetched block {header.height} is not its finalization")
-            check_certificate(config.chain_id, config.validators, certificate)
+        if entry.certificate is not None:
+            check_finalization(config.parameters, header, parent_hash, entry.certificate)
+            check_certificate(config.chain_id, config.validators, entry.certificate)
     last = blocks[-1].certificate
     if last is None:
         raise InvalidMessage("fetched blocks end without a finalization")

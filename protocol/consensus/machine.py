@@ -10,6 +10,11 @@ C4  Upon the timer of a view: nullify it, unless a finalize vote was cast in it;
 C5  Upon a notarization: keep it, finalize the block unless this view was voted to be nullified, enter the next view.
 C6  Upon a nullification: keep it, enter the next view.
 C7  Upon a finalization: the block and all its ancestors are final; hand them over in order.
+C13 Upon the last block of the epoch being the one to build on: notarize it again in this view, after half a timeout.
+
+One object serves one epoch, which ends with a block that has no child. If its own view does not finalize it, later
+views vote for it again, as if for an empty block on it with its hash: who the next epoch's members are never depends
+on a block that is not final by itself.
 
 Deviations from the paper. Heads are weights, since members are weighted. There is no dummy block: a nullify vote has
 no hash. A view without anything to order has no timer and no proposal (C12), because a ledger of a few operations an
@@ -32,49 +37,73 @@ from protocol.consensus.checks import (
     ConsensusConfig,
     check_body,
     check_fetched_chain,
-    check_fits_parent,
     check_proposal,
     find_conflict,
-    is_near_clock,
+    is_votable,
 )
+from protocol.consensus.counting import Counting, PastEpoch
 from protocol.consensus.outgoing import Outgoing, build_broadcast, build_proposal
 from protocol.consensus.own_votes import OwnVotes
 from protocol.consensus.pacemaker import Pacemaker
-from protocol.consensus.tally import EVIDENCE_VIEWS, Counted, Equivocation, Tally
+from protocol.consensus.tally import EVIDENCE_VIEWS
 from protocol.consensus.tree import VIEW_WINDOW, BlockTree, Tip
+from protocol.consensus.turns import Close, Propose, Wait, choose_turn
+from protocol.consensus.voting_guard import VotingGuard
 from protocol.errors import ProtocolError
 from protocol.evidence import Evidence
-from protocol.interface import Effect, FetchBlock, FetchBlocks, FinalizedBlock, Observe, Persist, ViewFailed
-from protocol.journal import BlockRecord, CertificateRecord, OwnProposalRecord, OwnVoteRecord, Record
+from protocol.interface import Effect, FetchBlock, FetchBlocks, FinalizedBlock, Observe, Persist
+from protocol.journal import (
+    BlockRecord,
+    CertificateRecord,
+    OwnProposalRecord,
+    OwnVoteRecord,
+    Record,
+    get_record_epoch,
+)
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.observations import ViewFailed
 from protocol.units import Digest, Height, Millis, View
 from protocol.votes import Certificate, Vote, VoteKind, split_certificate
 
 
 class Consensus:
-    """One node's consensus. Handlers append to ``effects``, ``delivered`` and ``evidence``; the engine drains them."""
+    """One node's consensus in one epoch.
+
+    Handlers append to ``effects``, ``delivered`` and ``evidence``; the engine empties these lists.
+    """
 
     def __init__(
-        self, config: ConsensusConfig, application: Application, tip: Tip, certificate: Certificate | None
+        self,
+        config: ConsensusConfig,
+        application: Application,
+        guard: VotingGuard,
+        tip: Tip,
+        certificate: Certificate | None,
+        past: PastEpoch | None = None,
     ) -> None:
-        """Start above a finalized tip with no memory; :meth:`restore` gives it back what the journal kept."""
-        self._config = config
+        """Start above a finalized tip with no memory; :meth:`restore` gives it back what the journal kept.
+
+        The guard is the same for all epochs of one start; ``past`` is the epoch before, if this node saw its end.
+        """
+        self.config = config
         self._application = application
-        self._tally = Tally(config.validators)
-        self._own = OwnVotes(config)
+        self.counting = Counting(config, guard, past)
+        self._own = OwnVotes(config, guard)
         self._pacemaker = Pacemaker(config.parameters)
         self.tree = BlockTree(config.chain_id, tip, certificate)
         self.view = View(tip.view + 1)
-        self.effects: list[Effect] = []
+        self.effects: list[Effect] = self.counting.effects
         self.delivered: list[FinalizedBlock] = []
-        self.evidence: list[Evidence] = []
+        self.evidence: list[Evidence] = self.counting.evidence
         self._proposals: dict[View, Proposal] = {}
         self._propose_ms: Millis | None = None
         self._outgoing = Outgoing(config.started_ms)
+        if certificate is not None:
+            self.counting.remember(certificate)
 
     def restore(self, records: Iterable[Record]) -> None:
-        """Take back what the journal kept: own votes are tallied again, not only remembered (C10)."""
-        known = tuple(records)
+        """Take back what the journal kept of this epoch: own votes are tallied again, not only remembered (C10)."""
+        known = tuple(record for record in records if get_record_epoch(record) in {None, self.config.validators.epoch})
         self._own.restore(known, self.tree.tip.view)
         for record in known:
             match record:
@@ -89,13 +118,12 @@ class Consensus:
                     pass
         for vote in self._own.get_all():
             self._count(vote)
-        self.effects = [
+        self.effects[:] = [
             effect for effect in self.effects if not isinstance(effect, Persist) or effect.record not in known
         ]
 
     def start(self, now_ms: Millis) -> None:
         """Tell the others what this node had said before it stopped, and ask for what it missed."""
-        self.effects.extend(self._own.start())
         self.effects.extend(self._outgoing.build_standstill(self._own, self.tree, self.view))
         self._fetch_blocks()
         self.step(now_ms)
@@ -113,9 +141,8 @@ class Consensus:
 
     def on_block_body(self, block: Block) -> None:
         """Take the body of an unfinalized block; raises InvalidMessage if it is not what its leader published."""
-        block_hash = compute_block_hash(self._config.chain_id, block.header)
-        if self.tree.is_wanted(block_hash, block.header.view):
-            check_body(self._config, block)
+        if self.tree.is_wanted(compute_block_hash(self.config.chain_id, block.header), block.header.view):
+            check_body(self.config, block)
             self.tree.add_block(block)
             self._finalize_what_is_complete()
 
@@ -128,11 +155,11 @@ class Consensus:
         blocks = tuple(entry for entry in blocks if entry.block.header.height > self.tree.tip.height)
         if not blocks:
             return
-        last = check_fetched_chain(self._config, self.tree.tip, blocks)
+        last = check_fetched_chain(self.config, self.tree.tip, blocks)
         for entry in blocks:
-            self.tree.blocks[compute_block_hash(self._config.chain_id, entry.block.header)] = entry.block
+            self.tree.add_final(entry)
             if entry.certificate is not None:
-                self.tree.add_certificate(entry.certificate)
+                self.counting.notice_certificate(entry.certificate)
         self._on_certificate(last)
 
     def step(self, now_ms: Millis) -> None:
@@ -141,7 +168,7 @@ class Consensus:
         if self._pacemaker.is_due(now_ms):
             self._on_view_timeout(now_ms)
         self._arm_if_active(now_ms)
-        self._try_propose(now_ms)
+        self._take_turn(now_ms)
         self._arm_if_active(now_ms)
         self.effects.extend(self._outgoing.flush(self.tree, now_ms))
 
@@ -152,8 +179,11 @@ class Consensus:
 
     def is_settled(self, vote: Vote) -> bool:
         """Return whether a vote can change nothing any more, so that it need not be checked or forwarded."""
-        is_useless = vote.view <= self.tree.tip.view or self._tally.is_counted(vote) or self._tally.is_complete(vote)
-        return is_useless and not self._tally.has_conflict(vote)
+        return self.counting.is_settled(vote, self.tree.tip.view)
+
+    def close(self) -> PastEpoch:
+        """Return what the next epoch keeps of this one."""
+        return self.counting.close(self.tree.tip.view, self.view)
 
     def _on_proposal(self, proposal: Proposal) -> None:
         header = proposal.block.header
@@ -164,7 +194,7 @@ class Consensus:
         if conflict is not None:
             self.evidence.append(conflict)
         try:
-            check_proposal(self._config, self.tree, proposal)
+            check_proposal(self.config, self.tree, proposal)
             self._application.check_operations(proposal.block)
         except ProtocolError:
             return
@@ -184,55 +214,34 @@ class Consensus:
         proposal = self._proposals.get(self.view)
         if proposal is None or not self._own.is_free_to_cast(VoteKind.NOTARIZE, self.view):
             return
-        header = proposal.block.header
-        if not is_near_clock(self._config, header, now_ms, self._pacemaker.failures):
-            return
-        if self._application.fetch_missing_artifacts(proposal.block):
-            return
-        try:
-            check_fits_parent(self._config, self.tree, header)
-        except ProtocolError:
+        failures = self._pacemaker.failures
+        if not is_votable(self.config, self.tree, self._application, proposal.block, now_ms=now_ms, failures=failures):
             return
         self.effects.append(Persist(record=BlockRecord(block=proposal.block)))
-        self._cast(VoteKind.NOTARIZE, self.view, compute_block_hash(self._config.chain_id, header))
+        self._cast(VoteKind.NOTARIZE, self.view, compute_block_hash(self.config.chain_id, proposal.block.header))
 
-    def _try_propose(self, now_ms: Millis) -> None:
-        """C1."""
+    def _take_turn(self, now_ms: Millis) -> None:
+        """C1, C13: begin what this node may begin in the current view, once."""
         self._propose_ms = None
-        if self.delivered or self._config.validators.compute_leader(self.view) != self._config.key.member:
+        if self.delivered or not self._own.is_free_to_cast(VoteKind.NOTARIZE, self.view):
             # What was delivered is executed first, or its operations would be ordered again.
             return
-        if self.view in self._proposals or self._own.has_cast(self.view, *VoteKind):
-            return
-        found = self.tree.find_parent(self.view) if self._own.is_allowed(self.view) else None
-        if found is None:
-            return
-        parent, branch = self.tree.get_block_tip(*found), self.tree.get_branch(found[1])
-        if parent is None or branch is None:
-            return
-        if not self._application.has_work(branch, now_ms) and not self._should_push(now_ms):
-            return
-        earliest = Millis(parent.time_ms + self._config.parameters.block_interval_ms)
-        if parent.time_ms <= now_ms < earliest:
-            # A parent from the future is not waited for, or one fast clock would slow everybody down.
-            self._propose_ms = earliest
-            return
-        self._propose(parent, branch, now_ms)
-        self._try_notarize(now_ms)
-
-    def _should_push(self, now_ms: Millis) -> bool:
-        """Return whether an empty block is wanted: a notarized one has waited half a timeout to become final."""
         push_ms = self._pacemaker.compute_push_ms()
-        if push_ms is None or self.tree.get_highest_notarized_view() <= self.tree.tip.view:
-            return False
-        if now_ms < push_ms:
-            self._propose_ms = push_ms
-            return False
-        return True
+        match choose_turn(self.config, self.tree, self._application, self.view, push_ms=push_ms, now_ms=now_ms):
+            case Propose(parent=parent, branch=branch) if self.view not in self._proposals:
+                self._propose(parent, branch, now_ms)
+                self._try_notarize(now_ms)
+            case Close(block=block):
+                self.effects.append(Persist(record=BlockRecord(block=block)))
+                self._cast(VoteKind.NOTARIZE, self.view, compute_block_hash(self.config.chain_id, block.header))
+            case Wait(until_ms=until_ms):
+                self._propose_ms = until_ms
+            case _:
+                pass
 
     def _propose(self, parent: Tip, branch: tuple[Block, ...], now_ms: Millis) -> None:
         operations = self._application.collect_operations(branch)
-        proposal = build_proposal(self._config, self.tree, self.view, parent, operations, now_ms)
+        proposal = build_proposal(self.config, self.tree, self.view, parent, operations, now_ms)
         self._own.proposal = proposal
         self._proposals[self.view] = proposal
         self.tree.add_block(proposal.block)
@@ -241,20 +250,17 @@ class Consensus:
 
     def _on_votes(self, message: Votes) -> None:
         for vote in message.votes:
-            if message.attempt > 0 and vote.view < self.view:
+            is_behind = vote.epoch < self.config.validators.epoch or vote.view < self.view
+            if message.attempt > 0 and is_behind:
                 # C16: only deliberate re-sends tell a straggler from a vote that was merely late.
                 self._outgoing.want_help()
-            if self.tree.tip.view - EVIDENCE_VIEWS < vote.view <= self.view + VIEW_WINDOW:
+            if vote.epoch != self.config.validators.epoch:
+                self.counting.count_past(vote)
+            elif self.tree.tip.view - EVIDENCE_VIEWS < vote.view <= self.view + VIEW_WINDOW:
                 self._count(vote)
 
     def _count(self, vote: Vote) -> None:
-        match self._tally.count(vote):
-            case Counted(certificate=certificate):
-                pass
-            case Equivocation(evidence=evidence, certificate=certificate):
-                self.evidence.append(evidence)
-            case _:
-                return
+        certificate = self.counting.count(vote)
         if certificate is not None:
             self._on_certificate(certificate)
 
@@ -264,7 +270,7 @@ class Consensus:
             return
         if not self.tree.has_certificate(certificate):
             self.tree.add_certificate(certificate)
-            for vote in split_certificate(self._config.validators, certificate):
+            for vote in split_certificate(self.config.validators, certificate):
                 # Every fork must convict: the signatures inside certificates are counted like any others.
                 self._count(vote)
             if certificate.kind is not VoteKind.FINALIZE:
@@ -294,12 +300,9 @@ class Consensus:
 
     def _finalize_what_is_complete(self) -> None:
         """C7: deliver the highest finalized block whose branch is complete; ask for what is missing."""
-        for view in sorted(self.tree.finalizations, reverse=True):
-            certificate = self.tree.finalizations[view]
-            branch = None if certificate.block_hash is None else self.tree.get_branch(certificate.block_hash)
-            if branch:
-                self._deliver(branch, certificate)
-                break
+        found = self.tree.find_finalized_branch()
+        if found is not None:
+            self._deliver(*found)
         if self.tree.finalizations:
             self._fetch_blocks()
 
@@ -308,22 +311,21 @@ class Consensus:
         last = branch[-1].header
         self._enter_view(View(last.view + 1))
         self._pacemaker.on_finalized()
-        self._tally.prune(View(last.view - EVIDENCE_VIEWS))
+        self.counting.on_finalized(last)
         self._proposals = {view: proposal for view, proposal in self._proposals.items() if view > last.view}
-        self.effects.extend(self._own.on_finalized(last.view, last.time_ms))
+        self._own.on_finalized(last.view)
 
     def _fetch_blocks(self) -> None:
         self.effects.append(FetchBlocks(from_height=Height(self.tree.tip.height + 1), hint=None))
 
     def _is_active(self, now_ms: Millis) -> bool:
         """Return whether this view needs a timer (C12)."""
-        if self.tree.get_highest_notarized_view() > self.tree.tip.view or self.tree.finalizations:
-            return True
-        if any(view >= self.view for view in self._proposals):
-            return True
-        if self._tally.compute_nullify_weight(self.view) * 3 > self._config.validators.total_weight:
-            return True
-        return self._application.has_work((), now_ms)
+        return (
+            self.tree.has_unfinalized()
+            or any(view >= self.view for view in self._proposals)
+            or self.counting.compute_nullify_weight(self.view) * 3 > self.config.validators.total_weight
+            or self._application.has_work((), now_ms)
+        )
 
     def _arm_if_active(self, now_ms: Millis) -> None:
         if not self.delivered and not self._pacemaker.is_armed() and self._is_active(now_ms):
@@ -337,10 +339,8 @@ class Consensus:
         view = self.view
         self._pacemaker.on_timeout()
         if self._own.is_free_to_cast(VoteKind.NULLIFY, view):
-            leader = self._config.validators.compute_leader(view)
-            self.effects.append(
-                Observe(observation=ViewFailed(view=view, leader=leader, failures=self._pacemaker.failures))
-            )
+            leader, failures = self.config.validators.compute_leader(view), self._pacemaker.failures
+            self.effects.append(Observe(observation=ViewFailed(view=view, leader=leader, failures=failures)))
             self._cast(VoteKind.NULLIFY, view, None)
         self.effects.extend(self._outgoing.build_standstill(self._own, self.tree, self.view))
         for missing in self.tree.find_missing_bodies():

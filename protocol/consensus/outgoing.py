@@ -45,10 +45,16 @@ def build_proposal(
         reveal=compute_reveal(config.chain_id, config.bls_key, config.validators.epoch, view),
         leader=config.key.member,
     )
-    is_on_tip = parent.block_hash == tree.tip.block_hash
+    if parent.block_hash != tree.tip.block_hash:
+        certificate: Certificate | None = tree.notarizations[parent.view]
+    elif tree.tip_certificate is not None and tree.tip_certificate.epoch == config.validators.epoch:
+        certificate = tree.tip_certificate
+    else:
+        # Genesis, or the last block of the epoch before, which everybody in this epoch has.
+        certificate = None
     return Proposal(
         block=sign_block(config.chain_id, config.key, header, operations),
-        parent_certificate=tree.tip_certificate if is_on_tip else tree.notarizations[parent.view],
+        parent_certificate=certificate,
         nullifications=take_newest(
             [tree.nullifications[View(between)] for between in range(parent.view + 1, view)], JUSTIFICATION_BYTES_MAX
         ),
@@ -79,12 +85,16 @@ def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
     """Return the certificates that bring a straggler to our view, the finalized tip's last (C16)."""
     held = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
     held.sort(key=lambda certificate: (certificate.view, certificate.kind))
-    if tree.tip_certificate is not None:
-        held.append(tree.tip_certificate)
-    if not held:
-        return []
-    newest = take_newest(held[-GOSSIP_AGAIN_MAX:], HELP_BYTES_MAX)
-    return [build_broadcast(Certificates(certificates=newest, attempt=attempt))]
+    tip = tree.tip_certificate
+    messages: list[tuple[Certificate, ...]] = []
+    if tip is not None and held and tip.epoch != held[0].epoch:
+        # A message is of one epoch: the last block of the epoch before goes by itself (C13).
+        messages.append((tip,))
+    elif tip is not None:
+        held.append(tip)
+    if held:
+        messages.append(take_newest(held[-GOSSIP_AGAIN_MAX:], HELP_BYTES_MAX))
+    return [build_broadcast(Certificates(certificates=chosen, attempt=attempt)) for chosen in messages]
 
 
 class Outgoing:

@@ -77,6 +77,15 @@ class Tally:
         """Return whether exactly this vote has been counted already."""
         return self._votes.get(vote.view, {}).get(vote.member, {}).get(vote.kind) == vote
 
+    def is_of_epoch(self, vote: Vote) -> bool:
+        """Return whether a vote is one of this epoch's validators in this epoch."""
+        return vote.epoch == self._validators.epoch and self._validators.has_member(vote.member)
+
+    def get_newest(self, member: MemberId) -> tuple[Vote, ...]:
+        """Return a member's votes of the highest view in which it has any, by kind."""
+        views = [view for view, by_member in self._votes.items() if member in by_member]
+        return tuple(vote for _, vote in sorted(self._votes[max(views)][member].items())) if views else ()
+
     def compute_nullify_weight(self, view: View) -> Weight:
         """Return the weight of those that voted to nullify a view."""
         members = self._counts.get(view, {}).get((VoteKind.NULLIFY, None), {})

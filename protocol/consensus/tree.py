@@ -48,6 +48,12 @@ class BlockTree:
             self.blocks[block_hash] = block
         return block_hash
 
+    def add_final(self, entry: FinalizedBlock) -> None:
+        """Keep a checked final block from a peer, however many bodies are kept already, and its certificate."""
+        self.blocks[compute_block_hash(self._chain_id, entry.block.header)] = entry.block
+        if entry.certificate is not None:
+            self.add_certificate(entry.certificate)
+
     def has_certificate(self, certificate: Certificate) -> bool:
         """Return whether a certificate of this kind is known for this view and block."""
         known = self._get_certificates(certificate.kind).get(certificate.view)
@@ -63,6 +69,10 @@ class BlockTree:
         """Return the highest view with a notarization, at least the tip's."""
         return max(self.notarizations, default=self.tip.view)
 
+    def has_unfinalized(self) -> bool:
+        """Return whether a block above the tip is notarized, or final without its body being here."""
+        return self.get_highest_notarized_view() > self.tip.view or bool(self.finalizations)
+
     def get_block_tip(self, view: View, block_hash: Digest) -> Tip | None:
         """Return a block as something to build on, or None if its body is unknown."""
         if block_hash == self.tip.block_hash:
@@ -72,6 +82,14 @@ class BlockTree:
             return None
         header = block.header
         return Tip(block_hash=block_hash, view=view, height=header.height, time_ms=header.time_ms)
+
+    def get_parent_tip(self, view: View, block_hash: Digest) -> Tip | None:
+        """Return what :meth:`find_parent` found as something to build on, or None if its body is unknown.
+
+        The last block of an epoch may have been notarized again in a view above its own (C13).
+        """
+        block = self.blocks.get(block_hash)
+        return self.get_block_tip(view if block is None else min(view, block.header.view), block_hash)
 
     def is_notarized(self, view: View, block_hash: Digest) -> bool:
         """Return whether a block may be a parent: it is the tip or has a notarization."""
@@ -108,6 +126,15 @@ class BlockTree:
             cursor = block.header.parent_hash
         return tuple(reversed(branch))
 
+    def find_finalized_branch(self) -> tuple[tuple[Block, ...], Certificate] | None:
+        """Return the branch to the highest finalized block whose bodies are all known, and its finalization."""
+        for view in sorted(self.finalizations, reverse=True):
+            certificate = self.finalizations[view]
+            branch = None if certificate.block_hash is None else self.get_branch(certificate.block_hash)
+            if branch:
+                return branch, certificate
+        return None
+
     def find_missing_body(self, block_hash: Digest) -> Digest | None:
         """Return the nearest ancestor-or-self above the tip whose body is unknown."""
         cursor = block_hash
@@ -143,11 +170,12 @@ class BlockTree:
         Blocks in the middle of the branch carry their own finalization if one is known.
         """
         final: list[FinalizedBlock] = []
-        for block in branch:
+        for block in branch[:-1]:
             block_hash = compute_block_hash(self._chain_id, block.header)
             held = self.finalizations.get(block.header.view)
             is_its_own = held is not None and held.block_hash == block_hash
             final.append(FinalizedBlock(block=block, certificate=held if is_its_own else None))
+        final.append(FinalizedBlock(block=branch[-1], certificate=certificate))
         last = branch[-1].header
         self.tip = Tip(
             block_hash=compute_block_hash(self._chain_id, last),

@@ -78,12 +78,15 @@ def check_revealing(draft: LedgerDraft, member: MemberId, payload: RevealBallot)
 
 
 def check_bonding(draft: LedgerDraft, member: MemberId, payload: Bond) -> None:
-    """Check that a member has as much free stake as it wants to bond (L3).
+    """Check that a member has as much free stake as it wants to bond, and is not on its way out (L3, L9).
 
     Raises:
-        InvalidOperation: It has not.
+        InvalidOperation: It has not, or it leaves.
     """
-    free = draft.get_account(member).free
+    account = draft.get_account(member)
+    free = account.free
+    if account.is_leaving:
+        raise InvalidOperation("this member has asked to leave: to stay, it has to be admitted anew")
     if not 0 < payload.amount <= free:
         raise InvalidOperation(f"cannot bond {payload.amount}: {free} micro-tokens are free")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from protocol.errors import InvalidOperation, InvariantViolation
 from protocol.evidence import Offence
+from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
 from protocol.ledger.state import Account, LedgerState, RoundState
 from protocol.outcomes import StakeMove
 from protocol.units import Digest, Epoch, Height, MemberId, Millis, Round, Stake, View
@@ -23,6 +24,10 @@ class LedgerDraft:
     block_hash: Digest
     mix: Digest
     epoch: Epoch
+    epoch_seed: Digest
+    validators: tuple[ValidatorWeight, ...]
+    members: tuple[MemberEntry, ...]
+    candidacies: dict[MemberId, Candidacy]
     supply: Stake
     treasury: Stake
     burned: Stake
@@ -70,6 +75,10 @@ def open_draft(state: LedgerState) -> LedgerDraft:
         block_hash=state.block_hash,
         mix=state.mix,
         epoch=state.epoch,
+        epoch_seed=state.epoch_seed,
+        validators=state.validators,
+        members=state.members,
+        candidacies={entry.card.member: entry for entry in state.candidacies},
         supply=state.supply,
         treasury=state.treasury,
         burned=state.burned,
@@ -99,6 +108,10 @@ def close_draft(draft: LedgerDraft) -> LedgerState:
         block_hash=draft.block_hash,
         mix=draft.mix,
         epoch=draft.epoch,
+        epoch_seed=draft.epoch_seed,
+        validators=draft.validators,
+        members=draft.members,
+        candidacies=tuple(entry for _, entry in sorted(draft.candidacies.items())),
         supply=draft.supply,
         treasury=draft.treasury,
         burned=draft.burned,

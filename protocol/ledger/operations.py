@@ -6,13 +6,16 @@ from typing import assert_never
 from protocol.errors import InvalidOperation
 from protocol.learning.artifact_format import ModelSchema
 from protocol.learning.manifest import get_canonical_key
-from protocol.ledger import checks
+from protocol.ledger import checks, membership
 from protocol.ledger.draft import LedgerDraft
 from protocol.ledger.slashing import apply_offence
 from protocol.ledger.stake import apply_bond, apply_unbond
 from protocol.ledger.state import RevealEntry, SealEntry, UpdateEntry
 from protocol.operations import (
+    Approve,
     Bond,
+    Join,
+    Leave,
     Operation,
     Payload,
     ReportEvidence,
@@ -24,7 +27,7 @@ from protocol.operations import (
 )
 from protocol.outcomes import OperationResult
 from protocol.parameters import Parameters
-from protocol.units import Epoch, MemberId, Sequence
+from protocol.units import MemberId, Sequence
 
 
 def apply_operation(
@@ -70,10 +73,19 @@ def _apply_payload(
             apply_bond(draft, member, payload.amount)
         case Unbond():
             checks.check_unbonding(draft, member, payload)
-            release_epoch = Epoch(draft.epoch + parameters.unbonding_epochs)
+            release_epoch = membership.compute_release_epoch(parameters, draft.epoch)
             apply_unbond(draft, member, payload.amount, release_epoch=release_epoch)
         case ReportEvidence():
             apply_offence(draft, parameters, checks.check_report(draft, parameters, payload))
+        case Join():
+            membership.check_join(draft, parameters, member, payload)
+            membership.apply_join(draft, member, payload)
+        case Approve():
+            membership.check_approval(draft, member, payload)
+            membership.apply_approval(draft, member, payload)
+        case Leave():
+            membership.check_leaving(draft, member)
+            membership.apply_leaving(draft, member)
         case _:
             assert_never(payload)
 

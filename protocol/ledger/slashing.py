@@ -39,15 +39,15 @@ def compute_slash(stake: Stake, slash_bps: Bps) -> Stake:
 def check_offence(draft: LedgerDraft, parameters: Parameters, offence: Offence) -> None:
     """Check that a proven offence still convicts (L7).
 
-    Evidence about a view that the ledger has yet to come to does convict: the leader of an earlier view could
+    Evidence about a view or epoch that the ledger has yet to come to does convict: the leader of an earlier view could
     otherwise make a report void by ordering it early.
 
     Raises:
         InvalidOperation: Of no member, too old, known already, or nothing is left to take from a member in jail.
     """
     account = draft.get_account(offence.member)
-    if draft.view - offence.view > parameters.evidence_window_blocks:
-        raise InvalidOperation(f"the offence in view {offence.view} is too old")
+    if draft.epoch - offence.epoch > parameters.evidence_window_epochs:
+        raise InvalidOperation(f"the offence in epoch {offence.epoch} is too old")
     if offence in draft.offences:
         raise InvalidOperation(f"{offence.member.hex()[:8]} is convicted of view {offence.view} already")
     if account.is_jailed and account.bonded + compute_unbonding_total(account) == 0:
@@ -68,9 +68,9 @@ def apply_offence(draft: LedgerDraft, parameters: Parameters, offence: Offence) 
 
 
 def forget_old_offences(draft: LedgerDraft, parameters: Parameters) -> None:
-    """Drop convictions whose evidence would be refused as too old anyway."""
-    oldest_view = draft.view - parameters.evidence_window_blocks
-    draft.offences = {offence for offence in draft.offences if offence.view >= oldest_view}
+    """Drop convictions whose evidence would be refused as too old anyway; to be called when an epoch begins."""
+    oldest_epoch = draft.epoch - parameters.evidence_window_epochs
+    draft.offences = {offence for offence in draft.offences if offence.epoch >= oldest_epoch}
 
 
 def apply_evictions(draft: LedgerDraft, parameters: Parameters) -> None:

@@ -44,6 +44,16 @@ def release_unbonding(draft: LedgerDraft) -> None:
             draft.moves.append(StakeMove(member=member, reason=StakeReason.RELEASE, amount=due))
 
 
+def apply_mint(draft: LedgerDraft, member: MemberId, amount: Stake) -> None:
+    """Create a newcomer's bond: the one thing that changes the supply (L2, L9)."""
+    if amount < 1:
+        raise InvariantViolation(f"mint {amount}")
+    account = draft.get_account(member)
+    draft.accounts[member] = replace(account, bonded=Stake(account.bonded + amount))
+    draft.supply = Stake(draft.supply + amount)
+    draft.moves.append(StakeMove(member=member, reason=StakeReason.MINT, amount=amount))
+
+
 def apply_slash(draft: LedgerDraft, member: MemberId, amount: Stake) -> Stake:
     """Move up to ``amount`` from a member to the treasury and return what was taken (L3, L4).
 

@@ -14,10 +14,23 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidOperation
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH, Genesis, compute_chain_id
+from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
 from protocol.operations import Ballot, SubmitUpdate
 from protocol.outcomes import Phase
 from protocol.parameters import Parameters
-from protocol.units import Digest, Epoch, Height, MemberId, Millis, Round, Sequence, Stake, View
+from protocol.units import (
+    Digest,
+    Epoch,
+    Height,
+    MemberId,
+    Millis,
+    Round,
+    Sequence,
+    Stake,
+    View,
+    Weight,
+)
+from protocol.validators import Validator, ValidatorSet
 
 ACCEPTED_MODELS_MAX: Final = 16
 """How many accepted models are remembered to fall back on (F12); the oldest is forgotten first."""
@@ -51,6 +64,8 @@ class Account:
     """Convicted of an offence (L7): drawn for nothing."""
     is_evicted: bool
     """Exhausted in preset ``paper``: out for good (L5)."""
+    is_leaving: bool
+    """Has asked to leave (L9): what is bonded at the end of an epoch starts to unbond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +146,15 @@ class LedgerState:
     mix: Digest
     """The RANDAO mix (B5)."""
     epoch: Epoch
+    """Of the next block (C13)."""
+    epoch_seed: Digest
+    """Where the leaders of the epoch are drawn from."""
+    validators: tuple[ValidatorWeight, ...]
+    """The consensus members of the epoch, sorted by member."""
+    members: tuple[MemberEntry, ...]
+    """Everybody with an account, sorted by member."""
+    candidacies: tuple[Candidacy, ...]
+    """Sorted by member."""
     supply: Stake
     """The sum of all stake, treasury and burned; constant between mints (L2)."""
     treasury: Stake
@@ -163,6 +187,7 @@ def compute_genesis_state(genesis: Genesis) -> LedgerState:
             next_sequence=Sequence(0),
             is_jailed=False,
             is_evicted=False,
+            is_leaving=False,
         )
         for founder in genesis.founders
     )
@@ -183,6 +208,17 @@ def compute_genesis_state(genesis: Genesis) -> LedgerState:
         block_hash=chain_id,
         mix=compute_first_mix(chain_id, genesis.seed),
         epoch=FIRST_EPOCH,
+        epoch_seed=genesis.seed,
+        validators=tuple(
+            ValidatorWeight(member=founder.member, weight=Weight(founder.bonded)) for founder in genesis.founders
+        ),
+        members=tuple(
+            MemberEntry(
+                member=founder.member, name=founder.name, bls_key=founder.bls_key, addresses=founder.addresses
+            )
+            for founder in genesis.founders
+        ),
+        candidacies=(),
         supply=Stake(sum(account.bonded for account in accounts) + treasury),
         treasury=treasury,
         burned=Stake(0),
@@ -202,6 +238,19 @@ def compute_state_root(state: LedgerState) -> Digest:
     return compute_digest(Domain.STATE, encode(state))
 
 
+def build_validator_set(state: LedgerState) -> ValidatorSet:
+    """Return the validators of the state's epoch (C13)."""
+    bls_keys = {entry.member: entry.bls_key for entry in state.members}
+    return ValidatorSet(
+        epoch=state.epoch,
+        seed=state.epoch_seed,
+        validators=tuple(
+            Validator(member=entry.member, weight=entry.weight, bls_key=bls_keys[entry.member])
+            for entry in state.validators
+        ),
+    )
+
+
 def get_account(state: LedgerState, member: MemberId) -> Account:
     """Return a member's account.
 
@@ -214,6 +263,11 @@ def get_account(state: LedgerState, member: MemberId) -> Account:
     raise InvalidOperation(f"{member.hex()[:8]} is no member")
 
 
+def get_account_members(state: LedgerState) -> frozenset[MemberId]:
+    """Return everybody with an account; changes between epochs only."""
+    return frozenset(account.member for account in state.accounts)
+
+
 def compute_unbonding_total(account: Account) -> Stake:
     """Return all stake of an account that is unbonding."""
     return Stake(sum(entry.amount for entry in account.unbonding))
@@ -222,6 +276,17 @@ def compute_unbonding_total(account: Account) -> Stake:
 def is_exhausted(parameters: Parameters, account: Account) -> bool:
     """Return whether a member has too little bonded to be drawn (L5)."""
     return account.bonded < parameters.bond_min
+
+
+def has_left(account: Account) -> bool:
+    """Return whether a member has left: it asked to, and nothing of it is at stake any more (L9)."""
+    return account.is_leaving and account.bonded + compute_unbonding_total(account) == 0
+
+
+def get_connected_members(state: LedgerState) -> tuple[MemberEntry, ...]:
+    """Return the members that may connect: all but those that have left (L1, L9)."""
+    gone = {account.member for account in state.accounts if has_left(account)}
+    return tuple(entry for entry in state.members if entry.member not in gone)
 
 
 def is_eligible(parameters: Parameters, account: Account) -> bool:

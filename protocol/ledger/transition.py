@@ -4,8 +4,11 @@
 2. A round that an earlier block opened draws its roles from that mix (F1, F2).
 3. Operations, in order; one that the rules refuse leaves only its recorded error (L8).
 4. The round moves on by the phase table and settles if it is over (section 2); in preset ``paper`` exhausted members
-   are put out; the next round opens, to be drawn in the next block.
-5. Every micro-token is still somewhere, once (L2).
+   are put out.
+5. If this is the last block of its epoch, members leave and join, stake is released, and the next epoch's validators
+   are fixed (C13, L9).
+6. The next round opens, to be drawn in the next block.
+7. Every micro-token is still somewhere, once (L2).
 
 All of it happens on a private draft: an error leaves the caller's state as it was.
 """
@@ -15,9 +18,10 @@ from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_oper
 from protocol.errors import InvalidBlock, InvalidMessage, MalformedMessage
 from protocol.learning.artifact_format import ModelSchema
 from protocol.ledger.draft import LedgerDraft, close_draft, open_draft
+from protocol.ledger.membership import apply_epoch_end
 from protocol.ledger.operations import apply_operation
 from protocol.ledger.rounds import apply_draw, apply_opening, apply_phase_changes
-from protocol.ledger.slashing import apply_evictions, forget_old_offences
+from protocol.ledger.slashing import apply_evictions
 from protocol.ledger.state import LedgerState, compute_state_root
 from protocol.operations import Operation, check_operation_signature, decode_operation
 from protocol.outcomes import BlockOutcome, Phase
@@ -44,7 +48,6 @@ def apply_block(
     operations = _decode_operations(block)
     draft = open_draft(state)
     _apply_header(draft, block.header)
-    forget_old_offences(draft, parameters)
     apply_draw(draft, parameters)
     results = tuple(
         apply_operation(draft, parameters, schema, encoded, operation)
@@ -52,6 +55,7 @@ def apply_block(
     )
     settled = apply_phase_changes(draft, parameters)
     apply_evictions(draft, parameters)
+    apply_epoch_end(draft, parameters)
     apply_opening(draft, parameters)
     after = close_draft(draft)
     return after, BlockOutcome(

@@ -41,8 +41,8 @@ class Chain:
                 return finalized.block
         return None
 
-    def get_progress(self) -> Progress:
-        return Progress(height=Height(len(self.blocks)), view=View(1))
+    def get_progress(self, _member: MemberId) -> Progress:
+        return Progress(height=Height(len(self.blocks)), view=View(1), votes=())
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from node.observations import ObservationHub
 from node.services import RecentBlocks
 from node.submissions import Submissions
 from node.timings import Timings
+from node.witnesses import WitnessAsker
 from node.workbench import Tools, Workbench
 from protocol.blocks import compute_block_hash
 from protocol.errors import InvariantViolation
@@ -110,6 +111,9 @@ async def run_driver(
             store=store,
             transport=transport,
             fetcher=BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: core.state.height),
+            witnesses=WitnessAsker(
+                transport=transport, inbox=inbox, chain_id=compute_chain_id(GENESIS), member=ME
+            ),
             workbench=Workbench(inbox=inbox, tools=tools),
             recent=bench.recent,
             hub=ObservationHub(),

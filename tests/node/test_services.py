@@ -29,7 +29,7 @@ from protocol.errors import MalformedMessage
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
 from protocol.interface import FinalizedBlock, TimeAdvanced, WorkFailed
-from protocol.units import Digest, Height, Round, View
+from protocol.units import Digest, Height, MemberId, Round, View
 from tests.helpers import LedgerBuilder, make_digest, make_founders, make_genesis
 from tests.node.fakes import TrioClock
 
@@ -93,9 +93,16 @@ async def test_a_request_that_does_not_decode_is_refused(request_bytes: bytes) -
 
 
 async def test_a_node_tells_how_far_it_is() -> None:
-    progress = Progress(height=Height(7), view=View(9))
-    (frame,) = await ask(StatusService(lambda: progress), b"")
+    progress = Progress(height=Height(7), view=View(9), votes=())
+    asked: list[MemberId] = []
+
+    def get_progress(member: MemberId) -> Progress:
+        asked.append(member)
+        return progress
+
+    (frame,) = await ask(StatusService(get_progress), b"")
     assert decode_progress(frame) == progress
+    assert len(asked) == 1
     with pytest.raises(MalformedMessage):
         decode_progress(frame + b"\x00")
 

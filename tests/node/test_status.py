@@ -22,22 +22,20 @@ from node.timings import Timings
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Admission, Topic
-from protocol.interface import (
+from protocol.interface import FinalizedBlock, Persist, PersistBlock
+from protocol.journal import ScoreRecord
+from protocol.ledger.state import compute_state_root
+from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
-    FinalizedBlock,
     Observation,
     OffenceSeen,
-    Persist,
-    PersistBlock,
     PhaseEntered,
     ViewFailed,
     VotingResumed,
     VotingSuspended,
     WorkAbandoned,
 )
-from protocol.journal import ScoreRecord
-from protocol.ledger.state import compute_state_root
 from protocol.operations import Payload, Unbond
 from protocol.outcomes import Phase
 from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View

@@ -5,7 +5,8 @@ import trio.testing
 
 from node.inbox import Inbox
 from node.submissions import Judged, Submissions
-from protocol.interface import BlockExecuted, OperationRequested
+from protocol.interface import OperationRequested
+from protocol.observations import BlockExecuted
 from protocol.operations import Bond, Unbond, compute_operation_id
 from protocol.units import Stake
 from tests.helpers import LedgerBuilder, make_founders

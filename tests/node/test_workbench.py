@@ -20,7 +20,6 @@ from protocol.chunks import ArtifactHasher
 from protocol.gossip import Admission, Topic
 from protocol.interface import (
     ArtifactStored,
-    BlockExecuted,
     CandidateComputed,
     ComputeCandidate,
     EvaluateModel,
@@ -32,6 +31,7 @@ from protocol.interface import (
     UpdateTrained,
     WorkFailed,
 )
+from protocol.observations import BlockExecuted
 from protocol.units import Digest, MemberId, Ppm, Round
 from tests.helpers import SCHEMA, LedgerBuilder, make_founders
 from tests.node.fakes import FakeLearner, make_model_bytes, make_update_bytes

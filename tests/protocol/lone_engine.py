@@ -16,6 +16,7 @@ from protocol.interface import (
     Observe,
     Persist,
     PersistBlock,
+    WitnessHeard,
 )
 from protocol.journal import Record
 from protocol.ledger.state import compute_genesis_state
@@ -78,7 +79,12 @@ class Node:
         return Engine(config, restored)
 
     def start(self, delay_ms: int = 0) -> list[Effect]:
-        return self.keep(self.engine.start(Millis(CREATED_MS + delay_ms)))
+        """Start, with the other members' word that they have seen no vote of this one (C10)."""
+        now_ms = Millis(CREATED_MS + delay_ms)
+        effects = self.engine.start(now_ms)
+        for keys in self.builder.founders:
+            effects += self.engine.handle(WitnessHeard(member=keys.member, votes=()), now_ms)
+        return self.keep(effects)
 
     def restart(self, delay_ms: int) -> list[Effect]:
         self.engine = self.make_engine(Millis(CREATED_MS + delay_ms))
@@ -119,7 +125,8 @@ def make_voting_node() -> tuple[Node, bytes, SubmitUpdate]:
     node.start(100)
     block = node.builder.build_block()
     node.builder.add_block()
-    node.tell(BlocksFetched(blocks=(FinalizedBlock(block=block, certificate=node.builder.certify(block)),)), 150)
+    certificate = node.builder.certify(block, node.builder.founders[1:])
+    node.tell(BlocksFetched(blocks=(FinalizedBlock(block=block, certificate=certificate),)), 150)
     proposer = node.builder.get_keys(node.builder.round.proposers[0])
     manifest = make_manifest(node.builder.round, artifact=make_digest("artifact"))
     encoded = encode_operation(node.builder.chain_id, proposer.signing_key, Sequence(0), manifest)

@@ -20,6 +20,7 @@ from protocol.interface import ConsensusReceived, OperationReceived
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
 from protocol.operations import OPERATION_BYTES_MAX, Bond
 from protocol.units import Digest, Epoch, Sequence, Signature, Stake, View
+from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote
 from tests.helpers import FounderKeys, encode_operation, make_founders
 from tests.protocol.consensus.rig import (
@@ -55,16 +56,19 @@ class Knowledge:
     next_sequence: Sequence = Sequence(0)
     settled: tuple[Vote, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    validators: ValidatorSet = VALIDATORS
     admission: GossipAdmission = field(init=False)
 
     def __post_init__(self) -> None:
         progress = Progress(
+            get_validators=lambda: self.validators,
+            is_member=MEMBERS.__contains__,
             get_finalized_view=lambda: self.finalized_view,
             get_next_sequence=lambda _member: self.next_sequence,
             is_settled=lambda vote: vote in self.settled or vote.view <= self.finalized_view,
             has_certificate=lambda certificate: certificate in self.certificates,
         )
-        self.admission = GossipAdmission(CHAIN, VALIDATORS, MEMBERS, progress)
+        self.admission = GossipAdmission(CHAIN, progress)
 
     def judge(self, message: ConsensusMessage) -> Admitted:
         return self.admission.judge(Topic.CONSENSUS, encode_union(message, ConsensusMessage))
@@ -104,7 +108,8 @@ WRONG: dict[str, tuple[ConsensusMessage, str]] = {
     "too many votes": (votes(*[VOTE] * (VOTES_PER_MESSAGE_MAX + 1)), "65 votes in one message"),
     "votes of two members": (votes(VOTE, make_vote(LEDGER.founders[1], NULLIFY, 5)), "votes of several members"),
     "a vote of no validator": (votes(make_vote(STRANGER, NULLIFY, 5)), "no validator of epoch 0"),
-    "a vote of another epoch": (votes(replace(VOTE, epoch=Epoch(1))), "a vote of epoch 1"),
+    "a vote whose epoch was changed": (votes(replace(VOTE, epoch=Epoch(1))), "wrong vote signature"),
+    "votes of two epochs": (votes(VOTE, replace(VOTE, epoch=Epoch(1))), "a message of 2 epochs"),
     "a forged vote": (votes(FORGED), "wrong vote signature"),
     "a forged vote among good ones": (
         votes(VOTE, replace(OTHER_VOTE, signature=VOTE.signature)),

@@ -4,7 +4,6 @@ import pytest
 
 from protocol.interface import (
     CandidateComputed,
-    CandidateDiffers,
     ComputeCandidate,
     EvaluateModel,
     FetchArtifact,
@@ -12,11 +11,11 @@ from protocol.interface import (
     Observe,
     Persist,
     TrainModel,
-    WorkAbandoned,
     WorkFailed,
 )
 from protocol.journal import ScoreRecord
 from protocol.learning.artifact_format import compute_model_size_bytes
+from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import SubmitUpdate
 from protocol.units import Ppm, Round
 from tests.helpers import LedgerBuilder, make_founders

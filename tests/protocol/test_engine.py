@@ -1,19 +1,10 @@
 """The engine: how an input becomes effects, in the right order (C10, L8, C12, W4)."""
 
-from protocol.interface import (
-    ArmTimer,
-    BlockExecuted,
-    Broadcast,
-    Effect,
-    OperationRequested,
-    Persist,
-    PersistBlock,
-    PhaseEntered,
-    TimeAdvanced,
-)
+from protocol.interface import ArmTimer, Broadcast, Effect, OperationRequested, Persist, PersistBlock, TimeAdvanced
 from protocol.journal import OwnOperationRecord, OwnVoteRecord
 from protocol.ledger.state import get_account
 from protocol.messages import Votes
+from protocol.observations import BlockExecuted, PhaseEntered
 from protocol.operations import Bond, Unbond, decode_operation
 from protocol.outcomes import Phase
 from protocol.units import Stake
@@ -141,7 +132,7 @@ def test_the_timer_is_armed_for_the_next_deadline() -> None:
     """C12, F15: in between nothing happens."""
     node = make_node()
     effects = node.start(100)
-    (timer,) = of_kind(effects, ArmTimer)
+    timer = of_kind(effects, ArmTimer)[-1]
     state = node.engine.state
     assert state.round is not None
     assert timer.at_ms == state.round.deadline_ms

@@ -13,12 +13,12 @@ from protocol.interface import (
     ConsensusReceived,
     FetchArtifact,
     FinalizedBlock,
-    OffenceSeen,
     OperationReceived,
     PersistBlock,
     TimeAdvanced,
 )
 from protocol.messages import ConsensusMessage, Proposal, Votes
+from protocol.observations import OffenceSeen
 from protocol.operations import ReportEvidence, decode_operation
 from protocol.units import Millis, Sequence, Signature
 from protocol.votes import VoteKind

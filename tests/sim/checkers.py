@@ -12,12 +12,13 @@ from typing import cast
 from protocol.blocks import BlockHeader, check_block_signature, compute_block_hash
 from protocol.codec import decode_union
 from protocol.evidence import is_conflict
+from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock, PersistBlock
 from protocol.journal import OwnVoteRecord
-from protocol.ledger.state import LedgerState
+from protocol.ledger.state import LedgerState, build_validator_set
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
-from protocol.units import Digest, MemberId, View
+from protocol.units import Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, split_certificate
 from tests.sim.node import Disk, SimNode
@@ -27,11 +28,17 @@ from tests.sim.node import Disk, SimNode
 class SignatureBook:
     """Everything that anybody ever signed in consensus, as far as it was sent."""
 
-    validators: ValidatorSet
-    votes: dict[tuple[MemberId, View], list[Vote]] = field(default_factory=dict)
-    proposals: dict[tuple[MemberId, View], list[BlockHeader]] = field(default_factory=dict)
+    validators: dict[Epoch, ValidatorSet] = field(default_factory=dict)
+    """Of every epoch that a node has come to."""
+    votes: dict[tuple[MemberId, Epoch, View], list[Vote]] = field(default_factory=dict)
+    proposals: dict[tuple[MemberId, Epoch, View], list[BlockHeader]] = field(default_factory=dict)
     liars: set[MemberId] = field(default_factory=set)
     """Members that signed two things that exclude each other."""
+
+    def add_state(self, state: LedgerState) -> None:
+        """Take down the validators of a state's epoch."""
+        if state.epoch not in self.validators:
+            self.validators[state.epoch] = build_validator_set(state)
 
     def add_message(self, message: ConsensusMessage) -> None:
         """Take down the signatures of a message."""
@@ -49,12 +56,12 @@ class SignatureBook:
 
     def add_certificate(self, certificate: Certificate) -> None:
         """Take down the votes in a certificate."""
-        for vote in split_certificate(self.validators, certificate):
+        for vote in split_certificate(self.validators[certificate.epoch], certificate):
             self.add_vote(vote)
 
     def add_vote(self, vote: Vote) -> None:
         """Take down a vote."""
-        known = self.votes.setdefault((vote.member, vote.view), [])
+        known = self.votes.setdefault((vote.member, vote.epoch, vote.view), [])
         if vote not in known:
             if any(is_conflict(vote, other) for other in known):
                 self.liars.add(vote.member)
@@ -62,7 +69,7 @@ class SignatureBook:
 
     def add_proposal(self, header: BlockHeader) -> None:
         """Take down a proposal."""
-        known = self.proposals.setdefault((header.leader, header.view), [])
+        known = self.proposals.setdefault((header.leader, header.epoch, header.view), [])
         if header not in known:
             if known:
                 self.liars.add(header.leader)
@@ -90,6 +97,7 @@ class Checkers:
             self._check_agreement(entry)
             self._check_intact(entry.finalized)
         if blocks:
+            self.book.add_state(state)
             assert blocks[-1].finalized.certificate is not None, "a batch ends without a finalization"
             assert state.height == height, "the state is not that of the last final block"
             check_supply(state)
@@ -121,8 +129,9 @@ class Checkers:
     def check_forks_convict(self) -> None:
         """Check that whoever made a fork possible holds a third of the weight and is proven a liar."""
         if self.forked_heights:
-            weight = self.book.validators.compute_weight(sorted(self.book.liars))
-            assert weight * 3 >= self.book.validators.total_weight, "a fork that convicts less than a third"
+            validators = self.book.validators[FIRST_EPOCH]
+            weight = validators.compute_weight(sorted(self.book.liars))
+            assert weight * 3 >= validators.total_weight, "a fork that convicts less than a third"
 
     def _check_agreement(self, entry: PersistBlock) -> None:
         block = entry.finalized.block
@@ -138,8 +147,8 @@ class Checkers:
         header, certificate = final.block.header, final.certificate
         check_block_signature(self.chain_id, header, final.block.signature)
         if certificate is not None:
-            named = (certificate.kind, certificate.view, certificate.block_hash)
-            assert named == (VoteKind.FINALIZE, header.view, compute_block_hash(self.chain_id, header))
+            named = (certificate.kind, certificate.epoch, certificate.block_hash)
+            assert named == (VoteKind.FINALIZE, header.epoch, compute_block_hash(self.chain_id, header))
 
 
 def is_durable(disk: Disk, vote: Vote) -> bool:

@@ -13,10 +13,11 @@ from typing import TypeAlias, assert_never
 
 from protocol.crypto import Domain, compute_digest
 from protocol.engine import Engine, EngineConfig
-from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Admission, Topic
 from protocol.interface import (
     ArmTimer,
+    AskWitnesses,
     Broadcast,
     ComputeCandidate,
     EvaluateModel,
@@ -28,6 +29,7 @@ from protocol.interface import (
     Observe,
     Persist,
     PersistBlock,
+    SetMembers,
     TimeAdvanced,
     TrainModel,
 )
@@ -103,10 +105,11 @@ class Cluster:
         self.network.bridges = frozenset(setting.adversaries)
         self.checkers = Checkers(
             chain_id=state.chain_id,
-            book=SignatureBook(build_validator_set(setting.genesis)),
+            book=SignatureBook(),
             honest=frozenset(node.member for node in self.honest),
             may_fork=setting.may_fork,
         )
+        self.checkers.book.add_state(state)
         self._surroundings = Surroundings(
             self.loop, self.network, self.nodes, setting.genesis.schema, seed=setting.seed
         )
@@ -212,6 +215,10 @@ class Cluster:
                 self._publish(node, topic, message, receivers)
             case ArmTimer(at_ms=at_ms):
                 self._arm(node, at_ms - node.skew_ms)
+            case AskWitnesses():
+                self._surroundings.ask_witnesses(node)
+            case SetMembers():
+                pass
             case FetchBlocks(from_height=from_height):
                 self._surroundings.fetch_blocks(node, from_height)
             case FetchBlock(block_hash=block_hash):

@@ -23,6 +23,7 @@ from protocol.operations import decode_operation
 from protocol.restored import Restored
 from protocol.units import Digest, Height, MemberId, Millis, Round, View
 from protocol.units import Sequence as OperationNumber
+from protocol.votes import Vote
 from tests.sim.keys import NodeKeys
 
 
@@ -59,6 +60,10 @@ class Adversary(Protocol):
 
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         """Answer a node that asks for the body of an unfinalized block."""
+        ...
+
+    def get_votes_seen(self, member: MemberId) -> tuple[Vote, ...] | None:
+        """Answer a node that asks which of its votes this one has seen; None keeps it waiting."""
         ...
 
 

@@ -17,6 +17,7 @@ from tests.sim.network import Faults
 
 PARAMETERS: Final = Parameters(
     proposer_count=1,
+    epoch_blocks=8,
     timeout_view_ms=Millis(500),
     timeout_view_max_ms=Millis(4_000),
     train_deadline_ms=Millis(4_000),
@@ -78,6 +79,8 @@ class Scenario:
     rounds: int = 3
     weights: tuple[int, ...] | None = None
     """Stakes in the order of the members, in micro-tokens; equal if there are none."""
+    epoch_blocks: int = PARAMETERS.epoch_blocks
+    """Few, so that a run has several epochs; many where the first epoch's weights are the point (C13)."""
     faults: Faults = field(default_factory=Faults)
     heal_ms: int = 8_000
     """Faults end here; until then only safety is asked for."""
@@ -108,7 +111,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "bare-quorum-4": Scenario(absent_count=1, faults=Faults(loss=0.05), script=restart_often),
     "bare-quorum-7": Scenario(node_count=7, absent_count=2, faults=Faults(loss=0.05), script=restart_often),
     "two-thirds-and-one-4": Scenario(
-        weights=(30 * TOKEN - 1, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN + 1), absent_count=1, script=restart_often
+        weights=(30 * TOKEN - 1, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN + 1),
+        epoch_blocks=10_000,
+        absent_count=1,
+        script=restart_often,
     ),
     "long-absence-4": Scenario(
         rounds=12, faults=Faults(loss=0.02), heal_ms=4_000, deadline_ms=300_000, script=stay_away
@@ -135,7 +141,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 def build_cluster(scenario: Scenario, seed: int, *, may_fork: bool = False) -> Cluster:
     """Return the network of a scenario with its faults scheduled, not yet started."""
     keys = make_keys(scenario.node_count)
-    parameters = replace(PARAMETERS, rounds_max=Round(0 if scenario.convicts else scenario.rounds))
+    parameters = replace(
+        PARAMETERS,
+        rounds_max=Round(0 if scenario.convicts else scenario.rounds),
+        epoch_blocks=scenario.epoch_blocks,
+    )
     choice = random.Random(f"choice-{seed}")
     adversaries = choice.sample(range(scenario.node_count), scenario.adversary_count)
     # Whoever is absent is the first: the stakes of a scenario say who that is.

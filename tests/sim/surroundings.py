@@ -23,6 +23,7 @@ from protocol.interface import (
     ModelEvaluated,
     TrainModel,
     UpdateTrained,
+    WitnessHeard,
 )
 from protocol.learning.artifact_format import ModelSchema, compute_update_size_bytes, get_trainable_tensors
 from protocol.units import Digest, Height, Ppm
@@ -34,6 +35,7 @@ BLOCKS_PER_ANSWER = 50
 FETCH_TRIES = 8
 ARTIFACT_TRIES = 150
 WORK_MS_MAX = 600
+WITNESS_PAUSE_MS = (5, 400)
 
 Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
 
@@ -73,6 +75,28 @@ class Surroundings:
 
         delay = self._network.random.randint(5, 100) << (FETCH_TRIES - tries)
         self._loop.at(delay, ask)
+
+    def ask_witnesses(self, node: SimNode) -> None:
+        """Ask every other node which votes of this one it has seen, each until it has answered (C10)."""
+        for other in self._nodes:
+            if other is not node:
+                self._ask_witness(node, other)
+
+    def _ask_witness(self, node: SimNode, other: SimNode) -> None:
+        incarnation = node.incarnation
+
+        def ask() -> None:
+            if node.incarnation != incarnation:
+                return
+            holder = other.engine or other.adversary
+            if holder is None or not self._network.is_connected(node.index, other.index):
+                self._ask_witness(node, other)
+                return
+            votes = holder.get_votes_seen(node.member)
+            if votes is not None:
+                self.handle(node, WitnessHeard(member=other.member, votes=votes))
+
+        self._loop.at(self._network.random.randint(*WITNESS_PAUSE_MS), ask)
 
     def fetch_body(self, node: SimNode, block_hash: Digest) -> None:
         """Get an unfinalized block from the first connected node that has it."""

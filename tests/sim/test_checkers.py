@@ -15,7 +15,8 @@ from protocol.consensus.machine import Consensus
 from protocol.consensus.outgoing import Outgoing
 from protocol.consensus.own_votes import EXCLUDED_BY, OwnVotes
 from protocol.consensus.tally import Tally
-from protocol.interface import Persist
+from protocol.consensus.voting_guard import VotingGuard
+from protocol.interface import AskWitnesses, Effect, Persist
 from protocol.journal import OwnVoteRecord
 from protocol.ledger.state import compute_genesis_state
 from protocol.units import Stake, View, Weight
@@ -127,11 +128,12 @@ def test_voting_at_once_after_losing_the_votes_is_caught(monkeypatch: pytest.Mon
     """C10: a node that forgot its votes and votes all the same contradicts itself sooner or later."""
     loses = replace(SCENARIOS["lost-votes-4"], rounds=3)
 
-    def forget_suspension(self: OwnVotes) -> list[object]:
+    def forget_suspension(self: VotingGuard) -> list[Effect]:
         self._is_suspended = False
-        return []
+        return [AskWitnesses()]
 
-    monkeypatch.setattr(OwnVotes, "start", forget_suspension)
+    monkeypatch.setattr(VotingGuard, "start", forget_suspension)
+    monkeypatch.setattr(VotingGuard, "notice", lambda _self, _vote: [])
     assert "signed two things that exclude each other" in find_failure(loses, range(60))
 
 

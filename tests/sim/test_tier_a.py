@@ -55,7 +55,7 @@ def test_exactly_two_thirds_of_the_weight_finalize_nothing() -> None:
     """C7: a quorum is strictly above two thirds; the missing member makes it one."""
     weights = (30 * TOKEN, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN)
     with remember_signatures():
-        cluster = make_cluster(weights=weights)
+        cluster = make_cluster(weights=weights, epoch_blocks=10_000)
         cluster.start(1, 2, 3)
         cluster.loop.run_for(40_000)
         assert [len(node.disk.blocks) for node in cluster.nodes] == [0, 0, 0, 0]

@@ -26,6 +26,7 @@ from node.ports import Candidate, Service, Training
 from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.submissions import Submissions
 from node.timings import Timings
+from node.witnesses import WitnessAsker
 from node.workbench import Tools, Workbench
 from protocol.chunks import ArtifactHasher
 from protocol.engine import Engine, EngineConfig
@@ -182,7 +183,11 @@ class WholeNode:
         timings, recent = Timings(), RecentBlocks(compute_chain_id(self.genesis))
         gate = GossipGate(judge=engine.judge_gossip, inbox=inbox, clock=clock, timings=timings)
         sync = SyncService(store, lambda digest: recent.get(digest) or engine.get_unfinalized_block(digest))
-        status = StatusService(lambda: Progress(height=engine.state.height, view=engine.consensus.view))
+        status = StatusService(
+            lambda member: Progress(
+                height=engine.state.height, view=engine.consensus.view, votes=engine.get_votes_seen(member)
+            )
+        )
         services = {
             Service.SYNC: sync.handle,
             Service.STATUS: status.handle,
@@ -198,10 +203,17 @@ class WholeNode:
             timings=timings,
         )
         workbench = Workbench(inbox=inbox, tools=tools)
+        witnesses = WitnessAsker(
+            transport=transport,
+            inbox=inbox,
+            chain_id=compute_chain_id(self.genesis),
+            member=self.keys.member,
+        )
         hands = Hands(
             store=store,
             transport=transport,
             fetcher=fetcher,
+            witnesses=witnesses,
             workbench=workbench,
             recent=recent,
             hub=ObservationHub(),
@@ -210,6 +222,7 @@ class WholeNode:
         async with trio.open_nursery() as nursery:
             await nursery.start(workbench.run)
             nursery.start_soon(fetcher.run)
+            nursery.start_soon(witnesses.run)
             nursery.start_soon(Driver(core=engine, inbox=inbox, hands=hands, clock=clock, timings=timings).run)
 
 

@@ -8,6 +8,7 @@ from protocol.codec import decode_union
 from protocol.consensus.checks import ConsensusConfig
 from protocol.consensus.machine import Consensus
 from protocol.consensus.tree import Tip
+from protocol.consensus.voting_guard import VotingGuard
 from protocol.errors import InvalidMessage
 from protocol.gossip import Topic
 from protocol.interface import Broadcast, Effect, FinalizedBlock, Persist
@@ -139,9 +140,12 @@ class Rig:
     keys: FounderKeys
     parameters: Parameters = PARAMETERS
     has_vote_log: bool = True
+    minds_own_votes: bool = False
+    """False lets certificates hold votes of this node that it never cast, so that a test need not choose signers."""
     started_ms: Millis = CREATED_MS
     tip: Tip = GENESIS_TIP
     application: Application = field(default_factory=Application)
+    guard: VotingGuard = field(init=False)
     consensus: Consensus = field(init=False)
     records: list[Record] = field(init=False, default_factory=list)
     """The journal: everything persisted, in order."""
@@ -156,9 +160,19 @@ class Rig:
             key=self.keys.signing_key,
             bls_key=self.keys.bls_key,
             started_ms=self.started_ms,
+        )
+        self.guard = VotingGuard(
+            self.keys.signing_key,
+            self.parameters,
+            started_ms=self.started_ms,
+            tip=(Epoch(0), self.tip.view),
             has_vote_log=self.has_vote_log,
         )
-        self.consensus = Consensus(config, self.application, self.tip, None)
+        if not self.minds_own_votes:
+            self.guard.notice = lambda vote: []  # type: ignore[method-assign]
+        for founder in LEDGER.founders:
+            self.guard.on_witness(founder.member)
+        self.consensus = Consensus(config, self.application, self.guard, self.tip, None)
 
     def restart(self, *, has_vote_log: bool = True, started_ms: Millis = CREATED_MS) -> "Rig":
         """Return the node after a crash: with its journal, or without if it lost that."""
@@ -170,12 +184,15 @@ class Rig:
             application=self.application,
         )
         if has_vote_log:
+            other.guard.restore(self.records)
             other.consensus.restore(self.records)
             other.records = list(self.records)
         return other
 
     def start(self, delay_ms: int = 0) -> list[Effect]:
         """Start and return what follows."""
+        self.guard.note_time(at(delay_ms))
+        self.consensus.effects += self.guard.start()
         self.consensus.start(at(delay_ms))
         return self._drain()
 
@@ -221,12 +238,14 @@ class Rig:
             self.consensus.step(now_ms)
 
     def _take_delivered(self) -> bool:
-        delivered, self.consensus.delivered = self.consensus.delivered, []
+        delivered = list(self.consensus.delivered)
+        self.consensus.delivered.clear()
         self.final += delivered
         return bool(delivered)
 
     def _drain(self) -> list[Effect]:
-        effects, self.consensus.effects = self.consensus.effects, []
+        effects = list(self.consensus.effects)
+        self.consensus.effects.clear()
         self.records += [effect.record for effect in effects if isinstance(effect, Persist)]
         return effects
 

@@ -77,9 +77,9 @@ def test_votes_are_forgotten_some_views_below_the_final_one() -> None:
     rig.tell_votes(old)
     blocks = make_chain(EVIDENCE_VIEWS + 1)
     rig.fetch(*make_final_chain(*blocks[:-1]))
-    assert 1 in rig.consensus._tally._votes
+    assert 1 in rig.consensus.counting._tally._votes
     rig.fetch(*make_final_chain(*blocks))
-    assert 1 not in rig.consensus._tally._votes
+    assert 1 not in rig.consensus.counting._tally._votes
 
 
 def test_bodies_are_bounded() -> None:

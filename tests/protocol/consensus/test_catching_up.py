@@ -96,10 +96,12 @@ def with_last(**changes: object) -> tuple[FinalizedBlock, ...]:
         ),
         pytest.param(CHAIN[:2], "without a finalization", id="no certificate"),
         pytest.param(
-            with_last(certificate=make_certificate(FINALIZE, 2, BLOCKS[1])), "not its finalization", id="another's"
+            with_last(certificate=make_certificate(FINALIZE, 2, BLOCKS[1])), "is of another block", id="another's"
         ),
         pytest.param(
-            with_last(certificate=make_certificate(NOTARIZE, 3, BLOCKS[2])), "not its finalization", id="a notarization"
+            with_last(certificate=make_certificate(NOTARIZE, 3, BLOCKS[2])),
+            "is for NOTARIZE, not FINALIZE",
+            id="a notarization",
         ),
         pytest.param(
             with_last(certificate=make_certificate(FINALIZE, 3, BLOCKS[2], count=2)), "no quorum", id="no quorum"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from protocol.consensus.own_votes import AMNESIA_VIEWS
-from protocol.interface import Broadcast, Observe, Persist, VotingResumed, VotingSuspended
+from protocol.consensus.voting_guard import AMNESIA_VIEWS
+from protocol.interface import Broadcast, Observe, Persist
 from protocol.journal import CertificateRecord, OwnVoteRecord, VotingFloorRecord
+from protocol.observations import VotingResumed, VotingSuspended
 from protocol.units import View
 from protocol.votes import VoteKind
 from tests.helpers import make_founders

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from protocol.consensus.outgoing import GOSSIP_AGAIN_MAX
-from protocol.interface import Effect, FetchBlock, FetchBlocks, Observe, ViewFailed
+from protocol.interface import Effect, FetchBlock, FetchBlocks, Observe
 from protocol.messages import Proposal
+from protocol.observations import ViewFailed
 from protocol.units import Millis
 from tests.protocol.consensus.rig import (
     FINALIZE,

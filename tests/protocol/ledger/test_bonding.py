@@ -31,7 +31,7 @@ def test_unbonding_stake_waits_for_its_epoch(builder: LedgerBuilder) -> None:
     outcome = builder.add_payloads((member, Unbond(amount=Stake(30))), (member, Unbond(amount=Stake(12))))
     account = get_account(builder.state, member)
     assert (account.bonded, account.free) == (STAKE - 42, 0)
-    assert account.unbonding == (UnbondingEntry(amount=Stake(42), release_epoch=Epoch(2)),)
+    assert account.unbonding == (UnbondingEntry(amount=Stake(42), release_epoch=Epoch(3)),)
     assert [(move.reason, move.amount) for move in outcome.moves] == [
         (StakeReason.UNBOND, 30),
         (StakeReason.UNBOND, 12),
@@ -41,7 +41,7 @@ def test_unbonding_stake_waits_for_its_epoch(builder: LedgerBuilder) -> None:
 def test_stake_is_released_when_its_epoch_begins_and_not_before(builder: LedgerBuilder) -> None:
     member = builder.founders[0].member
     builder.add_payloads((member, Unbond(amount=Stake(30))))
-    for epoch, free, moves in ((1, 0, 0), (2, 30, 1), (3, 30, 1)):
+    for epoch, free, moves in ((1, 0, 0), (2, 0, 0), (3, 30, 1), (4, 30, 1)):
         draft = open_at(builder, epoch)
         release_unbonding(draft)
         account = get_account(close_draft(draft), member)
@@ -52,7 +52,7 @@ def test_stake_is_released_when_its_epoch_begins_and_not_before(builder: LedgerB
 def test_a_release_is_recorded_as_a_move(builder: LedgerBuilder) -> None:
     member = builder.founders[0].member
     builder.add_payloads((member, Unbond(amount=Stake(30))))
-    draft = open_at(builder, 2)
+    draft = open_at(builder, 3)
     release_unbonding(draft)
     assert draft.moves == [StakeMove(member=member, reason=StakeReason.RELEASE, amount=Stake(30))]
 
@@ -70,7 +70,7 @@ def test_free_stake_can_be_bonded_again() -> None:
 def free_stake(builder: LedgerBuilder, amount: int) -> None:
     """Give the first founder free stake, as an epoch change would."""
     builder.add_payloads((builder.founders[0].member, Unbond(amount=Stake(amount))))
-    draft = open_at(builder, 2)
+    draft = open_at(builder, 3)
     release_unbonding(draft)
     draft.epoch = builder.state.epoch
     builder.state = close_draft(draft)

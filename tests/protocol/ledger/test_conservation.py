@@ -28,7 +28,13 @@ from tests.helpers import (
 )
 
 MEMBER_COUNT = 5
-NEUTRAL = replace(Parameters(), treasury_initial=Stake(1_500_000), bond_min=Stake(20_000_000), evidence_window_blocks=4)
+NEUTRAL = replace(
+    Parameters(),
+    treasury_initial=Stake(1_500_000),
+    bond_min=Stake(20_000_000),
+    epoch_blocks=3,
+    evidence_window_epochs=1,
+)
 PAPER = replace(make_paper_parameters(Parameters(), member_count=MEMBER_COUNT), proposer_count=2)
 IN = {StakeReason.REWARD_VOTE, StakeReason.REWARD_UPDATE, StakeReason.SHARE_OF_MINORITY}
 OUT = {

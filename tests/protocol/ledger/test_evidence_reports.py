@@ -18,7 +18,7 @@ from tests.helpers import STAKE, LedgerBuilder, make_digest, make_equivocation, 
 
 @pytest.fixture
 def builder() -> LedgerBuilder:
-    return LedgerBuilder(make_founders(4), replace(Parameters(), evidence_window_blocks=3))
+    return LedgerBuilder(make_founders(4), replace(Parameters(), epoch_blocks=4, evidence_window_epochs=1))
 
 
 def report(builder: LedgerBuilder, evidence: ConflictingVotes) -> BlockOutcome:
@@ -77,19 +77,21 @@ def test_every_view_convicts_anew(builder: LedgerBuilder) -> None:
 
 
 def test_evidence_expires_with_the_window(builder: LedgerBuilder) -> None:
-    for _ in range(3):
+    for _ in range(7):
         builder.add_block()
+    assert builder.state.epoch == 1
     assert report(builder, make_evidence(builder, 1)).results[0].error == ""
-    assert report(builder, make_evidence(builder, 1)).results[0].error == "the offence in view 1 is too old"
+    assert builder.state.epoch == 2
+    assert report(builder, make_evidence(builder, 2)).results[0].error == "the offence in epoch 0 is too old"
 
 
 def test_convictions_are_forgotten_once_their_evidence_is_too_old(builder: LedgerBuilder) -> None:
     report(builder, make_evidence(builder, 1))
-    for _ in range(3):
+    for _ in range(6):
         builder.add_block()
         assert len(builder.state.offences) == 1
     builder.add_block()
-    assert builder.state.offences == ()
+    assert (builder.state.epoch, builder.state.offences) == (2, ())
 
 
 def test_evidence_of_a_view_to_come_convicts(builder: LedgerBuilder) -> None:
@@ -134,7 +136,8 @@ def test_the_record_of_convictions_is_bounded(builder: LedgerBuilder) -> None:
     newest = Offence(member=offender, epoch=Epoch(0), view=View(OFFENCES_MAX))
     with pytest.raises(InvalidOperation, match="too many convictions"):
         check_offence(draft, builder.parameters, newest)
-    draft.view = View(OFFENCES_MAX)
+    draft.epoch = Epoch(2)
+    newest = Offence(member=offender, epoch=Epoch(2), view=View(OFFENCES_MAX))
     forget_old_offences(draft, builder.parameters)
     check_offence(draft, builder.parameters, newest)
 

@@ -13,8 +13,8 @@ from protocol.genesis import compute_chain_id
 from protocol.gossip import Topic
 from protocol.interface import Broadcast, Effect, FinalizedBlock, Input
 from protocol.messages import ConsensusMessage, Proposal, Votes
-from protocol.units import Digest, Height, Millis
-from protocol.votes import VoteKind, sign_vote
+from protocol.units import Digest, Height, MemberId, Millis
+from protocol.votes import Vote, VoteKind, sign_vote
 from tests.sim.byzantine.puppet import Puppet
 from tests.sim.cluster import AdversaryHome
 from tests.sim.node import Action, SendTo
@@ -43,6 +43,9 @@ class EquivocatingLeader:
 
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         return self._puppet.get_unfinalized_block(block_hash)
+
+    def get_votes_seen(self, member: MemberId) -> tuple[Vote, ...]:
+        return self._puppet.get_votes_seen(member)
 
     def _double(self, effects: Sequence[Effect]) -> list[Action]:
         actions: list[Action] = []

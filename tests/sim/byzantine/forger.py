@@ -11,11 +11,12 @@ from typing import cast
 
 from protocol.blocks import Block
 from protocol.codec import decode_union, encode_union
-from protocol.genesis import build_validator_set, compute_chain_id
+from protocol.genesis import compute_chain_id
 from protocol.gossip import Topic
 from protocol.interface import Broadcast, Effect, FinalizedBlock, Input
+from protocol.ledger.state import build_validator_set, compute_genesis_state
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
-from protocol.units import Digest, Height, Millis, Signature, View
+from protocol.units import Digest, Height, MemberId, Millis, Signature, View
 from protocol.votes import Certificate, Vote, VoteKind, build_certificate, sign_vote
 from tests.sim.byzantine.puppet import Puppet
 from tests.sim.cluster import AdversaryHome
@@ -32,7 +33,7 @@ class Forger:
         self._home = home
         self._puppet = Puppet(home)
         self._chain_id = compute_chain_id(home.genesis)
-        self._validators = build_validator_set(home.genesis)
+        self._validators = build_validator_set(compute_genesis_state(home.genesis))
         self._random = random.Random(f"forger-{home.index}-{home.seed}")
         self._attempt = 0
 
@@ -68,6 +69,9 @@ class Forger:
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         block = self._puppet.get_unfinalized_block(block_hash)
         return None if block is None else self._sign_badly(block)
+
+    def get_votes_seen(self, _member: MemberId) -> tuple[Vote, ...]:
+        return ()
 
     def _forge(self, votes: tuple[Vote, ...]) -> list[ConsensusMessage]:
         heard = votes[-1]

@@ -8,7 +8,8 @@ from protocol.gossip import Topic
 from protocol.interface import Effect, FinalizedBlock, Input, PersistBlock
 from protocol.ledger.state import compute_genesis_state
 from protocol.restored import Restored
-from protocol.units import Digest, Height, Millis
+from protocol.units import Digest, Height, MemberId, Millis
+from protocol.votes import Vote
 from tests.sim.cluster import AdversaryHome
 
 BLOCKS_PER_ANSWER = 50
@@ -34,6 +35,10 @@ class Puppet:
             artifacts=frozenset({genesis.model_digest}),
         )
         self.engine = Engine(config, restored)
+        # It signs whatever it likes, so it must not care when others show it votes that it does not remember (C10).
+        guard = self.engine._succession.guard
+        guard.notice = lambda vote: []  # type: ignore[method-assign]
+        guard.is_open = lambda validators, view: True  # type: ignore[method-assign]
         self.blocks: list[FinalizedBlock] = []
 
     def start(self, now_ms: Millis) -> list[Effect]:
@@ -59,6 +64,10 @@ class Puppet:
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         """Return a body as an honest node would."""
         return self.engine.get_unfinalized_block(block_hash)
+
+    def get_votes_seen(self, member: MemberId) -> tuple[Vote, ...]:
+        """Return a member's votes as an honest node would."""
+        return self.engine.get_votes_seen(member)
 
     def _keep(self, effects: Sequence[Effect]) -> list[Effect]:
         self.blocks += [effect.finalized for effect in effects if isinstance(effect, PersistBlock)]

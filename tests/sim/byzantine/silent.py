@@ -3,7 +3,8 @@
 from protocol.blocks import Block
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock, Input
-from protocol.units import Digest, Height, Millis
+from protocol.units import Digest, Height, MemberId, Millis
+from protocol.votes import Vote
 from tests.sim.cluster import AdversaryHome
 from tests.sim.node import Action
 
@@ -24,6 +25,9 @@ class SilentMember:
         return ()
 
     def get_unfinalized_block(self, _block_hash: Digest) -> Block | None:
+        return None
+
+    def get_votes_seen(self, _member: MemberId) -> tuple[Vote, ...] | None:
         return None
 
 

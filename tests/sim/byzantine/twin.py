@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from protocol.blocks import Block
 from protocol.gossip import Topic
 from protocol.interface import ArmTimer, Broadcast, Effect, FetchBlock, FetchBlocks, FinalizedBlock, Input
-from protocol.units import Digest, Height, Millis
+from protocol.units import Digest, Height, MemberId, Millis
+from protocol.votes import Vote
 from tests.sim.byzantine.puppet import Puppet
 from tests.sim.cluster import AdversaryHome
 from tests.sim.node import Action, SendTo
@@ -85,6 +86,9 @@ class Twin:
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         return self._pair.get_unfinalized_block(block_hash)
 
+    def get_votes_seen(self, _member: MemberId) -> tuple[Vote, ...]:
+        return ()
+
     def _join(self, parts: list[tuple[int, list[Effect]]]) -> list[Action]:
         return [*[effect for _, effects in parts for effect in effects], *self._pair.get_timer()]
 
@@ -131,6 +135,9 @@ class SplitTwin:
 
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         return self._pair.get_unfinalized_block(block_hash)
+
+    def get_votes_seen(self, _member: MemberId) -> tuple[Vote, ...]:
+        return ()
 
     def _speak(self, parts: list[tuple[int, list[Effect]]]) -> list[Action]:
         actions: list[Action] = []

@@ -57,7 +57,7 @@ async def keep_back(_frame: bytes, _send: SendFrame) -> None:
 
 async def boast(_frame: bytes, send: SendFrame) -> None:
     """Claim to be far ahead of everybody; garbage to whoever asked for something else."""
-    await send(encode(Progress(height=Height(2**62), view=View(2**62))))
+    await send(encode(Progress(height=Height(2**62), view=View(2**62), votes=())))
 
 
 LIES: Final[tuple[Lie, ...]] = (

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from protocol.codec import decode_union, encode
-from protocol.genesis import Genesis, build_validator_set
+from protocol.genesis import Genesis
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock
+from protocol.ledger.state import compute_genesis_state
 from protocol.messages import ConsensusMessage, Votes
 from protocol.outcomes import BlockOutcome
 from protocol.units import Height, MemberId
@@ -38,7 +39,8 @@ class Watch:
 
     def __post_init__(self) -> None:
         """Begin with an empty book."""
-        self.book = SignatureBook(build_validator_set(self.genesis))
+        self.book = SignatureBook()
+        self.book.add_state(compute_genesis_state(self.genesis))
 
     def note(self, *facts: object) -> None:
         """Write something into the log of the run."""
@@ -68,6 +70,7 @@ class Watch:
         for number in range(known + 1, height + 1):
             self._check_block(node, store.get_block(Height(number)), store.get_outcome(Height(number)))
         if height > known:
+            self.book.add_state(node.state)
             self.heights[node.member] = height
             check_supply(node.state)
             assert not any(account.is_jailed for account in node.state.accounts), "somebody is jailed"

@@ -1,0 +1,105 @@
+"""What the core tells people: facts for logs, metrics, the dashboard and the simulator's checkers, and nothing else."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from protocol.evidence import Offence
+from protocol.outcomes import BlockOutcome, Phase
+from protocol.units import Digest, Epoch, Height, MemberId, Millis, Round, View, Weight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockExecuted:
+    """A final block was executed."""
+
+    height: Height
+    view: View
+    time_ms: Millis
+    leader: MemberId
+    operation_count: int
+    outcome: BlockOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEntered:
+    """The current round came to a new phase."""
+
+    round: Round
+    phase: Phase
+    deadline_ms: Millis
+    """Ledger time at which the phase ends at the latest; 0 in DRAW."""
+    proposers: tuple[MemberId, ...]
+    voters: tuple[MemberId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewFailed:
+    """This node's timer of a view ran out."""
+
+    view: View
+    leader: MemberId
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffenceSeen:
+    """This node holds evidence against a member."""
+
+    offence: Offence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateDiffers:
+    """The accepted candidate is not the one that this node computed: its worker or disk needs a look."""
+
+    round: Round
+    computed_digest: Digest
+    accepted_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkAbandoned:
+    """This node stays silent in a matter of a round because its own work failed."""
+
+    round: Round
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotingSuspended:
+    """This node does not vote, since it lost the memory of its votes (C10)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotingResumed:
+    """This node votes again, in views after this one (C10)."""
+
+    after_view: View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochStarted:
+    """The ledger came to a new epoch (C13)."""
+
+    epoch: Epoch
+    validator_count: int
+    total_weight: Weight
+    joined: tuple[MemberId, ...]
+    """Members that the epoch before did not have."""
+    left: tuple[MemberId, ...]
+    """Members that may not connect any more (L9)."""
+
+
+Observation: TypeAlias = (
+    BlockExecuted
+    | EpochStarted
+    | PhaseEntered
+    | ViewFailed
+    | OffenceSeen
+    | CandidateDiffers
+    | WorkAbandoned
+    | VotingSuspended
+    | VotingResumed
+)
