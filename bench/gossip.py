@@ -79,8 +79,8 @@ def run_node(index: int, count: int, *, seconds: float, rate: float, size: int) 
         random = Random(index)
         async with open_transport(settings, on_gossip=on_gossip, services={}) as transport:
             _say({"listen": transport.get_listen_addresses()})
-            for member, addresses in zip(members, await trio.to_thread.run_sync(_hear), strict=True):
-                transport.update_addresses(member, tuple(addresses))
+            told = await trio.to_thread.run_sync(_hear)
+            transport.set_members(dict(zip(members, map(tuple, told), strict=True)))
             with trio.fail_after(_READY_S):
                 await transport.wait_connected(count - 1)
             _say({"ready": True})

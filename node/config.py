@@ -33,7 +33,7 @@ class Config:
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4001",)
     announce: tuple[str, ...] = ()
     peers: tuple[tuple[MemberId, tuple[str, ...]], ...] = ()
-    """Addresses that replace those of the genesis document, sorted by member."""
+    """Addresses that replace those that the ledger tells, sorted by member; they make nobody a member."""
     device: str = "cpu"
     worker_threads: int = 1
     work_timeout_s: int = 600

@@ -244,7 +244,7 @@ _ALL_KEYS: Final = (
         name="peers",
         read=_read_peers,
         from_text=_peers_from_text,
-        comment="Addresses to dial instead of those in genesis.json, by member or peer id:\n"
+        comment="Addresses to dial instead of those that the ledger tells, by member or peer id:\n"
         '"12D3KooW..." = ["/ip4/192.0.2.7/tcp/4001"]',
         example="MEMBER=ADDRESS,ADDRESS;MEMBER=ADDRESS",
     ),

@@ -157,16 +157,15 @@ class Daemon:
 
     def _build_transport_settings(self) -> TransportSettings:
         founders = self._genesis.founders
-        addresses = {founder.member: founder.addresses for founder in founders}
-        addresses.update(dict(self._home.config.peers))
         block_bytes_max = self._genesis.parameters.block_bytes_max
         proposal_bytes_max = block_bytes_max + PROPOSAL_OVERHEAD_BYTES + CERTIFICATE_BYTES_PER_MEMBER * len(founders)
         return TransportSettings(
             chain_id=self._chain_id,
             signing_seed=self._home.keys.seed,
-            members=frozenset(addresses),
+            members=frozenset(founder.member for founder in founders),
             listen=self._home.config.listen,
-            addresses=addresses,
+            addresses={founder.member: founder.addresses for founder in founders},
+            fixed_addresses=dict(self._home.config.peers),
             gossip_bytes_max=max(proposal_bytes_max, GOSSIP_BYTES_MAX),
             frame_bytes_max=max(proposal_bytes_max, FRAME_BYTES_MAX),
         )

@@ -3,7 +3,7 @@
 A contract suite under tests/contracts runs on both implementations of every port.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -79,7 +79,17 @@ class Transport(Protocol):
         ...
 
     def lower_score(self, member: MemberId, *, by: int) -> None:
-        """Note misbehaviour that only the caller could see, such as a forged chunk."""
+        """Note misbehaviour that only the caller could see, such as a forged chunk; of no member, it is nothing."""
+        ...
+
+    def set_members(self, members: Mapping[MemberId, tuple[str, ...]]) -> None:
+        """Let exactly these members connect from now on, and dial them at these addresses (L1, L9).
+
+        New ones are dialled and let in at once. Those that are members no longer are cut off at once and forgotten:
+        requests under way with them fail with PeerUnreachable, and if they come back they start anew. An address that
+        changed is used from the next dial on, unless the operator set others for this member. Our own may be among
+        them.
+        """
         ...
 
 

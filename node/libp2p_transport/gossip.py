@@ -160,9 +160,11 @@ class Gossip:
     async def run_connection(self, connection: Connection) -> None:
         """Open our stream to a new peer and send it what its outbox gets, until the connection ends."""
         try:
-            link = self._get_link(connection)
+            self._get_link(connection)
             stream = await self._network.open_stream(connection.member, self._settings.get_gossip_protocol())
             await stream.write(encode_frame(self._make_hello()))
+            # Meanwhile the connection may have ended, and its link with it.
+            link = self._get_link(connection)
             self.peers[link.peer] = connection.member
             self._mesh.add_peer(link.peer, PROTOCOL_ID_V11)
             link.is_writing = True
@@ -191,6 +193,13 @@ class Gossip:
             if count % _FRAMES_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
         connection.drop("the peer ended its gossip stream")
+
+    def forget(self, member: MemberId) -> None:
+        """Drop everything about somebody who is no member any more."""
+        link = self._links.get(member)
+        if link is not None:
+            self._forget(link.connection)
+        self._mesh.forget(ID.from_base58(member_to_peer_id(member)))
 
     def _get_link(self, connection: Connection) -> _Link:
         if connection.end_reason is not None:
@@ -227,6 +236,9 @@ class Gossip:
             raise PeerBrokeRules("sent a gossip envelope that does not decode") from error
         for message in rpc.publish:
             self._on_message(link, message)
+        if link.connection.end_reason is not None:
+            # It ended while this lay in a buffer, or by what it said; its link may be forgotten already.
+            return
         for subscription in rpc.subscriptions[:_CONTROL_ENTRIES_MAX]:
             await self._on_subscription(link, subscription)
         if rpc.HasField("control"):
@@ -250,6 +262,8 @@ class Gossip:
         self._changed.unpark_all()
 
     def _on_message(self, link: _Link, message: rpc_pb2.Message) -> None:
+        if link.connection.end_reason is not None:
+            return
         member = link.connection.member
         topic = self._topics.get(message.topicIDs[0]) if len(message.topicIDs) == 1 else None
         if topic is None or len(message.data) > self._settings.gossip_bytes_max:

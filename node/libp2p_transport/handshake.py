@@ -1,8 +1,9 @@
 """From a TCP connection to a multiplexed one with a known member at its other end, or to nothing.
 
 Offers noise alone and yamux alone (never plaintext, TLS, SECIO or mplex, which the library's own host offers by
-default) and refuses whoever is no member (L1), in both directions, right after the noise handshake has proved who it
-is. Every handshake has a deadline and a byte limit, and only so many run at a time, in all and per IP address.
+default) and refuses whoever is no member (L1), in both directions: right after the noise handshake has proved who it
+is, and again when the connection is taken in, since members may have changed meanwhile. Every handshake has a deadline
+and a byte limit, and only so many run at a time, in all and per IP address.
 """
 
 from collections import Counter
@@ -27,6 +28,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from node.errors import ConfigError
 from node.libp2p_transport.complaints import Complaints
 from node.libp2p_transport.faults import LinkFailed, library_faults
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.libp2p_transport.sockets import TcpConnection
@@ -43,10 +45,13 @@ class NotWelcome(LinkFailed):
 class Doorkeeper:
     """Performs handshakes and decides who comes in."""
 
-    def __init__(self, settings: TransportSettings, *, scores: PeerScores, complaints: Complaints) -> None:
+    def __init__(
+        self, settings: TransportSettings, roster: Roster, *, scores: PeerScores, complaints: Complaints
+    ) -> None:
         key_pair = create_ed25519_key_pair(settings.signing_seed)
         self.member = MemberId(key_pair.public_key.to_bytes())
         self._settings = settings
+        self._roster = roster
         self._scores = scores
         self._complaints = complaints
         noise = NoiseTransport(key_pair, noise_privkey=create_x25519_key_pair().private_key)
@@ -64,7 +69,7 @@ class Doorkeeper:
         with self._take_place(address), self._bound_time():
             with library_faults("noise handshake"):
                 secured = await self._upgrader.upgrade_security(raw, is_initiator=False)
-            member = self._check_welcome(secured, address)
+            member = self._identify(secured, address)
             with library_faults("muxer negotiation"):
                 await self._muxer_select.negotiate(MultiselectCommunicator(secured))
         raw.end_handshake()
@@ -80,29 +85,37 @@ class Doorkeeper:
             expected = ID.from_base58(member_to_peer_id(member))
             with library_faults("noise handshake"):
                 secured = await self._upgrader.upgrade_security(raw, is_initiator=True, peer_id=expected)
-            self._check_welcome(secured, raw.get_remote_address()[0])
+            self.check_welcome(member, raw.get_remote_address()[0])
             with library_faults("muxer negotiation"):
                 await MultiselectClient().select_one_of([_YAMUX], MultiselectCommunicator(secured))
         raw.end_handshake()
         return secured
 
-    def is_welcome(self, member: MemberId) -> bool:
-        """Return whether connections with this member are allowed now."""
-        return member in self._settings.members and member != self.member and not self._scores.get_refused_s(member)
+    def has_member(self, member: MemberId) -> bool:
+        """Return whether somebody is a member now."""
+        return self._roster.has_member(member)
 
-    def _check_welcome(self, secured: ISecureConn, address: str) -> MemberId:
+    def check_welcome(self, member: MemberId, address: str) -> None:
+        """Check that connections with this member are allowed now.
+
+        Raises:
+            NotWelcome: It is no member, or ourselves, or refused for its misbehaviour.
+        """
+        if not self._roster.has_member(member):
+            self._complaints.log("stranger_refused", about=member_to_peer_id(member), address=address)
+            raise NotWelcome("not a member")
+        if member == self.member or self._scores.get_refused_s(member):
+            self._complaints.log("peer_refused", about=member_to_peer_id(member), address=address)
+            raise NotWelcome("refused for now, for misbehaviour" if member != self.member else "it is ourselves")
+
+    def _identify(self, secured: ISecureConn, address: str) -> MemberId:
         peer_id = str(secured.get_remote_peer())
         try:
             member = peer_id_to_member(peer_id)
         except ConfigError as error:
             self._complaints.log("stranger_refused", about=peer_id, address=address)
             raise NotWelcome("not an Ed25519 identity") from error
-        if member not in self._settings.members:
-            self._complaints.log("stranger_refused", about=peer_id, address=address)
-            raise NotWelcome("not a member")
-        if not self.is_welcome(member):
-            self._complaints.log("peer_refused", about=peer_id, address=address)
-            raise NotWelcome("refused for now, for misbehaviour" if member != self.member else "it is ourselves")
+        self.check_welcome(member, address)
         return member
 
     @contextmanager

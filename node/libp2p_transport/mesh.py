@@ -93,6 +93,11 @@ class Mesh(GossipSub):
         self.mcache = _ContentCache(_GOSSIP_WINDOW, _GOSSIP_HISTORY)
         self._send = send
 
+    def forget(self, peer: ID) -> None:
+        """Drop what the router remembers of a peer across its connections: until when not to graft it."""
+        for until in self.back_off.values():
+            until.pop(peer, None)
+
     def send_rpc(self, peer_id: ID, rpc: rpc_pb2.RPC, priority: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - the library's signature
         """Put control and requested messages in the peer's outbox, each message in an envelope of its own."""
         if rpc.HasField("control"):

@@ -168,9 +168,19 @@ class Network:
         if connection is not None:
             connection.drop(reason)
 
+    def forget(self, member: MemberId) -> None:
+        """Cut off somebody who is no member any more, and keep nothing about it."""
+        connection = self.connections.pop(member, None)
+        self.seen_addresses.pop(member, None)
+        self._past_bytes.pop(member, None)
+        self._scores.forget(member)
+        if connection is not None:
+            connection.drop("no member any more")
+            self._changed.unpark_all()
+
     def punish(self, member: MemberId, cost: int, reason: str) -> None:
-        """Lower a score; at the limit, disconnect the peer and refuse it for a while."""
-        if self._scores.charge(member, cost):
+        """Lower a member's score; at the limit, disconnect the peer and refuse it for a while."""
+        if self._doorkeeper.has_member(member) and self._scores.charge(member, cost):
             self._complaints.log("peer_banned", about=member_to_peer_id(member), reason=reason)
             self.drop(member, reason)
 
@@ -215,6 +225,7 @@ class Network:
             stream.reset_nowait()
 
     def _admit(self, member: MemberId, raw: TcpConnection, secured: ISecureConn) -> Connection:
+        self._doorkeeper.check_welcome(member, raw.get_remote_address()[0])
         now = trio.current_time()
         old = self.connections.get(member)
         if old is not None:
@@ -236,8 +247,9 @@ class Network:
 
     def _remove(self, connection: Connection) -> None:
         member = connection.member
-        received, sent = self._past_bytes.get(member, (0, 0))
-        self._past_bytes[member] = (received + connection.raw.bytes_received, sent + connection.raw.bytes_sent)
+        if self._doorkeeper.has_member(member):
+            received, sent = self._past_bytes.get(member, (0, 0))
+            self._past_bytes[member] = (received + connection.raw.bytes_received, sent + connection.raw.bytes_sent)
         if self.connections.get(member) is connection:
             del self.connections[member]
         self._changed.unpark_all()

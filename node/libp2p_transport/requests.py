@@ -80,6 +80,8 @@ class RequestServer:
             await self._answer(service, member, request, stream)
         finally:
             self._running[place] -= 1
+            if not self._running[place]:
+                del self._running[place]
 
     async def _answer(self, service: Service, member: MemberId, request: bytes, stream: MuxedStream) -> None:
         idle_s = self._settings.request_idle_ms / 1000
@@ -125,6 +127,11 @@ class RequestClient:
                 raise PeerUnreachable(f"{service.value} request to {name}: {error.reason}") from error
         if deadline.cancelled_caught:
             raise PeerUnreachable(f"{service.value} request to {name}: no complete answer within {timeout_ms} ms")
+
+    def forget(self, member: MemberId) -> None:
+        """Drop the limits of somebody who is no member any more; what is under way fails with its connection."""
+        for service in Service:
+            self._limiters.pop((member, service), None)
 
     async def _exchange(self, member: MemberId, service: Service, request: bytes, receive: ReceiveFrame) -> None:
         stream = await self._network.open_stream(member, self._settings.get_service_protocol(service))

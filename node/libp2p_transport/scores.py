@@ -40,6 +40,10 @@ class PeerScores:
         account.refused_until = now + self._penalty_s
         return True
 
+    def forget(self, member: MemberId) -> None:
+        """Drop what is known of a peer."""
+        self._accounts.pop(member, None)
+
     def get_score(self, member: MemberId) -> int:
         """Return a score: 0 is good, the limit is where patience ends."""
         account = self._accounts.get(member)

@@ -1,7 +1,7 @@
 """What a transport is told: who we are, who the members are, where they listen, and every limit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.ports import Service
 from protocol.gossip import Topic
@@ -17,11 +17,13 @@ class TransportSettings:
     signing_seed: bytes
     """The 32-byte seed of our Ed25519 key; the key is our member id and our libp2p identity (L1)."""
     members: frozenset[MemberId]
-    """Who may connect, in either direction; we may be among them."""
+    """Who may connect, in either direction, until the transport is told of others; we may be among them."""
     listen: tuple[str, ...]
     """Multiaddresses such as ``/ip4/0.0.0.0/tcp/4001``; port 0 takes a free one."""
     addresses: Mapping[MemberId, tuple[str, ...]]
-    """Where to dial each other member."""
+    """Where to dial each of these members."""
+    fixed_addresses: Mapping[MemberId, tuple[str, ...]] = field(default_factory=dict)
+    """The operator's own: where to dial these, whatever else is told. They make nobody a member."""
     gossip_bytes_max: int = 262_144
     """The largest gossip message, sent or received."""
     frame_bytes_max: int = 524_288

@@ -2,11 +2,10 @@
 
 Of two members the one with the lower id dials at once, and the other only if that has not worked after a pause, so that
 they seldom dial across each other. Failed attempts are spaced by a growing, jittered pause; a connection that comes up
-in either direction, or a new address, starts it over.
+in either direction, or a new address, starts it over. Who is a member, and where, is the roster's to say.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from secrets import SystemRandom
 from typing import Final
 
@@ -17,6 +16,7 @@ from node.libp2p_transport.complaints import Complaints
 from node.libp2p_transport.faults import LinkFailed
 from node.libp2p_transport.handshake import NotWelcome
 from node.libp2p_transport.network import Network
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.peer_ids import member_to_peer_id
@@ -28,6 +28,19 @@ _SILENT_FAILURES: Final = 3
 _JITTER: Final = SystemRandom()
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Charge:
+    """A member that is to be kept connected."""
+
+    member: MemberId
+    addresses: tuple[str, ...]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    """Ends the care for this member."""
+    readdressed: trio.Event = field(default_factory=trio.Event)
+    failures: int = 0
+    """Failed dials in a row."""
+
+
 class Supervisor:
     """Dials whoever is missing."""
 
@@ -35,6 +48,7 @@ class Supervisor:
         self,
         settings: TransportSettings,
         network: Network,
+        roster: Roster,
         *,
         me: MemberId,
         scores: PeerScores,
@@ -42,74 +56,86 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._network = network
-        self._scores = scores
+        self._roster = roster
         self._me = me
-        self._addresses: dict[MemberId, tuple[str, ...]] = {}
+        self._scores = scores
         self._complaints = complaints
-        self._failures: Counter[MemberId] = Counter()
-        self._readdressed = {member: trio.Event() for member in settings.members if member != self._me}
-        self._update_all(settings.addresses)
-
-    def get_addresses(self, member: MemberId) -> tuple[str, ...]:
-        """Return where a member is dialled."""
-        return self._addresses.get(member, ())
-
-    def update_addresses(self, member: MemberId, addresses: tuple[str, ...]) -> None:
-        """Dial a member at other addresses from now on, at once if it is missing."""
-        if member in self._readdressed and addresses != self._addresses.get(member):
-            self._addresses[member] = addresses
-            self._readdressed[member].set()
-            self._readdressed[member] = trio.Event()
+        self._charges: dict[MemberId, _Charge] = {}
+        self._tasks: trio.Nursery | None = None
+        """One per charge; None while nobody is cared for."""
+        self._connections: trio.Nursery | None = None
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Keep every member connected; the connections run in ``nursery``."""
-        async with trio.open_nursery() as own:
-            for member in sorted(self._readdressed):
-                own.start_soon(self._keep_connected, nursery, member)
+        async with trio.open_nursery() as tasks:
+            self._tasks, self._connections = tasks, nursery
+            try:
+                self.follow_roster()
+                await trio.sleep_forever()
+            finally:
+                self._tasks = None
 
-    def _update_all(self, addresses: Mapping[MemberId, tuple[str, ...]]) -> None:
-        self._addresses.update({member: known for member, known in addresses.items() if member in self._readdressed})
+    def follow_roster(self) -> None:
+        """Care for new members, stop it for those that left, and dial at once who is missing and has moved."""
+        if self._tasks is None:
+            return
+        others = self._roster.members - {self._me}
+        for member in sorted(self._charges.keys() - others):
+            self._charges.pop(member).scope.cancel()
+        for member in sorted(others):
+            addresses = self._roster.get_addresses(member)
+            charge = self._charges.get(member)
+            if charge is None:
+                charge = self._charges[member] = _Charge(member=member, addresses=addresses)
+                self._tasks.start_soon(self._keep_connected, charge)
+            elif charge.addresses != addresses:
+                charge.addresses = addresses
+                charge.readdressed.set()
+                charge.readdressed = trio.Event()
 
-    async def _keep_connected(self, nursery: trio.Nursery, member: MemberId) -> None:
+    async def _keep_connected(self, charge: _Charge) -> None:
+        member = charge.member
         shortest, longest = self._settings.redial_min_ms / 1000, self._settings.redial_max_ms / 1000
         pause = shortest
         first_pause = 0 if self._me < member else self._settings.dial_pause_ms / 1000
-        while True:
-            while member in self._network.connections:
-                await self._network.wait_change()
-                pause = shortest
-            await self._sleep_unless_connected(member, first_pause)
-            if member in self._network.connections:
-                continue
-            refused_s = self._scores.get_refused_s(member)
-            if refused_s:
-                await trio.sleep(refused_s)
-                continue
-            if not await self._dial_any(nursery, member):
-                readdressed = self._readdressed[member]
-                with trio.move_on_after(pause * _JITTER.uniform(0.6, 1.4)):
-                    await readdressed.wait()
-                pause = shortest if readdressed.is_set() else min(pause * _GROWTH, longest)
+        with charge.scope:
+            while True:
+                while member in self._network.connections:
+                    await self._network.wait_change()
+                    pause = shortest
+                await self._sleep_unless_connected(member, first_pause)
+                if member in self._network.connections:
+                    continue
+                refused_s = self._scores.get_refused_s(member)
+                if refused_s:
+                    await trio.sleep(refused_s)
+                    continue
+                readdressed = charge.readdressed
+                if not await self._dial_any(charge):
+                    with trio.move_on_after(pause * _JITTER.uniform(0.6, 1.4)):
+                        await readdressed.wait()
+                    pause = shortest if readdressed.is_set() else min(pause * _GROWTH, longest)
 
     async def _sleep_unless_connected(self, member: MemberId, seconds: float) -> None:
         with trio.move_on_after(seconds):
             while member not in self._network.connections:
                 await self._network.wait_change()
 
-    async def _dial_any(self, nursery: trio.Nursery, member: MemberId) -> bool:
-        for address in self._addresses.get(member, ()):
+    async def _dial_any(self, charge: _Charge) -> bool:
+        for address in charge.addresses:
             try:
-                connection = await self._network.connect(member, address)
+                connection = await self._network.connect(charge.member, address)
             except NotWelcome:
                 continue
             except (LinkFailed, ConfigError) as error:
-                self._failures[member] += 1
-                if self._failures[member] > _SILENT_FAILURES:
+                charge.failures += 1
+                if charge.failures > _SILENT_FAILURES:
                     self._complaints.log(
-                        "dial_failed", about=member_to_peer_id(member), address=address, reason=str(error)
+                        "dial_failed", about=member_to_peer_id(charge.member), address=address, reason=str(error)
                     )
             else:
-                self._failures[member] = 0
-                nursery.start_soon(self._network.serve_connection, connection)
+                charge.failures = 0
+                assert self._connections is not None
+                self._connections.start_soon(self._network.serve_connection, connection)
                 return True
         return False

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -13,6 +13,7 @@ from node.libp2p_transport.gossip import Gossip
 from node.libp2p_transport.handshake import Doorkeeper
 from node.libp2p_transport.network import Network
 from node.libp2p_transport.requests import RequestClient, RequestServer
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.libp2p_transport.sockets import get_listener_address, open_listener, parse_address
@@ -37,19 +38,20 @@ class Libp2pTransport:
         listeners: list[trio.SocketListener],
     ) -> None:
         complaints = Complaints(interval_ms=settings.log_interval_ms)
-        self._settings = settings
         self._listeners = listeners
+        self._roster = Roster(settings)
         self._scores = PeerScores(
             limit=settings.score_limit, penalty_ms=settings.penalty_ms, recovery_ms=settings.score_recovery_ms
         )
-        doorkeeper = Doorkeeper(settings, scores=self._scores, complaints=complaints)
+        doorkeeper = Doorkeeper(settings, self._roster, scores=self._scores, complaints=complaints)
         self._network = Network(settings, doorkeeper, scores=self._scores, complaints=complaints)
         self._gossip = Gossip(settings, self._network, complaints, on_gossip=on_gossip)
         self._client = RequestClient(settings, self._network)
         self._supervisor = Supervisor(
-            settings, self._network, me=doorkeeper.member, scores=self._scores, complaints=complaints
+            settings, self._network, self._roster, me=doorkeeper.member, scores=self._scores, complaints=complaints
         )
-        handlers = RequestServer(settings, services).get_handlers()
+        self._server = RequestServer(settings, services)
+        handlers = self._server.get_handlers()
         handlers[settings.get_gossip_protocol()] = self._gossip.serve_stream
         self._network.serve(handlers, on_connected=self._gossip.run_connection)
         self.member = doorkeeper.member
@@ -75,25 +77,31 @@ class Libp2pTransport:
 
     def get_peers(self) -> tuple[PeerStatus, ...]:
         """Return one entry for every other member, sorted by member."""
-        return tuple(self._get_peer(member) for member in sorted(self._settings.members - {self.member}))
+        return tuple(self._get_peer(member) for member in sorted(self._roster.members - {self.member}))
 
     def lower_score(self, member: MemberId, *, by: int) -> None:
         """Note misbehaviour that only the caller could see; at the limit the peer is disconnected for a while."""
         self._network.punish(member, by, "misbehaved")
 
+    def set_members(self, members: Mapping[MemberId, tuple[str, ...]]) -> None:
+        """Let exactly these members connect from now on; see :class:`node.ports.Transport`.
+
+        An address that does not parse is complained about when it would be dialled: it is another member's mistake.
+        """
+        before = self._roster.members
+        left = self._roster.replace(members)
+        for member in left:
+            self._network.forget(member)
+            self._gossip.forget(member)
+            self._client.forget(member)
+        self._supervisor.follow_roster()
+        joined = sorted(self._roster.members - before)
+        if joined or left:
+            _log.info("members_changed", joined=_shorten(joined), left=_shorten(left), count=len(members))
+
     def get_listen_addresses(self) -> tuple[str, ...]:
         """Return the addresses that we listen on, with their real ports."""
         return tuple(get_listener_address(listener) for listener in self._listeners)
-
-    def update_addresses(self, member: MemberId, addresses: tuple[str, ...]) -> None:
-        """Dial a member at other addresses from now on.
-
-        Raises:
-            ConfigError: One of them is not a multiaddress of TCP.
-        """
-        for address in addresses:
-            parse_address(address, config_key="peers")
-        self._supervisor.update_addresses(member, addresses)
 
     async def wait_connected(self, count: int) -> None:
         """Wait until gossip flows in both directions with at least ``count`` other members."""
@@ -106,7 +114,7 @@ class Libp2pTransport:
     def _get_peer(self, member: MemberId) -> PeerStatus:
         received, sent = self._network.get_bytes(member)
         seen = self._network.seen_addresses.get(member)
-        addresses = dict.fromkeys((*((seen,) if seen else ()), *self._supervisor.get_addresses(member)))
+        addresses = dict.fromkeys((*((seen,) if seen else ()), *self._roster.get_addresses(member)))
         return PeerStatus(
             member=member,
             is_connected=member in self._network.connections,
@@ -139,7 +147,7 @@ async def open_transport(
     """
     check_library_version()
     _quiet_library_logs()
-    for addresses in settings.addresses.values():
+    for addresses in (*settings.addresses.values(), *settings.fixed_addresses.values()):
         for address in addresses:
             parse_address(address, config_key="peers")
     listeners: list[trio.SocketListener] = []
@@ -155,6 +163,10 @@ async def open_transport(
     finally:
         for listener in listeners:
             listener.socket.close()
+
+
+def _shorten(members: Iterable[MemberId]) -> list[str]:
+    return [member.hex()[:8] for member in members]
 
 
 def _quiet_library_logs() -> None:

@@ -1,4 +1,4 @@
-"""What every Transport promises, on libp2p over loopback and on the simulated network (W3, W5)."""
+"""What every Transport promises, on libp2p over loopback and on the simulated network (L1, L9, W3, W5)."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,9 +32,14 @@ class Peer:
     member: MemberId
     transport: Transport
     mailbox: Mailbox
+    addresses: tuple[str, ...]
+    """Where the others dial it."""
 
     def get_score(self, of: MemberId) -> int:
         return next(peer.score for peer in self.transport.get_peers() if peer.member == of)
+
+    def is_connected(self, to: "Peer") -> bool:
+        return any(peer.member == to.member and peer.is_connected for peer in self.transport.get_peers())
 
 
 async def echo(member: MemberId, request: bytes, send: SendFrame) -> None:
@@ -80,14 +85,22 @@ async def open_peers(kind: str, handler: RequestHandler = echo) -> AsyncIterator
             with trio.fail_after(PATIENCE_MS / 1000):
                 for node in nodes:
                     await node.transport.wait_connected(MEMBER_COUNT - 2)
-            peers = [Peer(member=node.member, transport=node.transport, mailbox=node.mailbox) for node in nodes]
+            peers = [
+                Peer(
+                    member=node.member,
+                    transport=node.transport,
+                    mailbox=node.mailbox,
+                    addresses=node.transport.get_listen_addresses(),
+                )
+                for node in nodes
+            ]
         else:
             network = await stack.enter_async_context(open_memory_network(*members))
             peers = []
             for member in members[:-1]:
                 mailbox = Mailbox()
                 transport = network.attach(member, gossip=mailbox, services=services)
-                peers.append(Peer(member=member, transport=transport, mailbox=mailbox))
+                peers.append(Peer(member=member, transport=transport, mailbox=mailbox, addresses=()))
         first, second, third = peers
         yield first, second, third
 
@@ -228,3 +241,108 @@ async def test_what_the_requester_raises_ends_the_request_unchanged(kind: str) -
         with pytest.raises(PeerMisbehaved, match="the first frame is wrong"):
             await first.transport.request(second.member, Service.SYNC, b"", refuse, timeout_ms=PATIENCE_MS)
         assert await ask(first, second.member, b"again") == [first.member, b"again"]
+
+
+def set_members(of: Peer, *members: Peer) -> None:
+    """Tell a node that these are the members."""
+    of.transport.set_members({peer.member: peer.addresses for peer in members})
+
+
+async def test_the_peers_are_the_members_it_was_told_last_whether_it_is_one_of_them_or_not(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        for members in ((first, second), (second,)):
+            set_members(first, *members)
+            assert [peer.member for peer in first.transport.get_peers()] == [second.member]
+        newcomer = make_member(MEMBER_COUNT)
+        first.transport.set_members({newcomer: ("/ip4/127.0.0.1/tcp/1",), third.member: third.addresses})
+        assert [peer.member for peer in first.transport.get_peers()] == sorted([newcomer, third.member])
+        told = next(peer for peer in first.transport.get_peers() if peer.member == newcomer)
+        assert (told.is_connected, told.addresses, told.score) == (False, ("/ip4/127.0.0.1/tcp/1",), 0)
+
+
+async def test_a_member_that_left_is_cut_off_in_both_directions_and_the_others_are_not(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        for peer in (first, second):
+            set_members(peer, first, second)
+        with pytest.raises(PeerUnreachable):
+            await ask(first, third.member)
+        await wait_until(lambda: not third.is_connected(first) and not third.is_connected(second))
+        with pytest.raises(PeerUnreachable):
+            await ask(third, first.member)
+        await third.transport.publish(Topic.CONSENSUS, b"from somebody who left")
+        await first.transport.publish(Topic.CONSENSUS, b"among ourselves")
+        await wait_until(lambda: bool(second.mailbox.messages))
+        assert await ask(first, second.member) == [first.member, b""]
+        assert second.mailbox.get_bodies() == [b"among ourselves"]
+        assert first.mailbox.messages == third.mailbox.messages == []
+
+
+async def test_a_member_that_comes_back_is_connected_again_and_hears_everything(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        set_members(first, second)
+        await wait_until(lambda: not third.is_connected(first))
+        set_members(first, second, third)
+        await wait_until(lambda: first.is_connected(third) and third.is_connected(first))
+        assert await ask(first, third.member) == [first.member, b""]
+        assert await ask(third, first.member) == [third.member, b""]
+        for number in range(100):
+            # Until gossip flows in both directions, what is published may be lost.
+            await first.transport.publish(Topic.CONSENSUS, bytes([number]))
+            await trio.sleep(0.05)
+            if third.mailbox.messages:
+                return
+        pytest.fail("nothing arrived")
+
+
+async def test_a_connection_needs_both_ends_to_take_each_other_for_members(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        for peer in (second, third):
+            set_members(peer, second, third)
+        await wait_until(lambda: not first.is_connected(second) and not first.is_connected(third))
+        assert [peer.member for peer in first.transport.get_peers()] == sorted({second.member, third.member, ABSENT})
+        with pytest.raises(PeerUnreachable):
+            await ask(first, second.member)
+
+
+@pytest.mark.parametrize("is_requester_told", [True, False], ids=["by the requester", "by the one asked"])
+async def test_a_request_under_way_fails_when_a_member_is_removed(kind: str, is_requester_told: bool) -> None:
+    async with open_peers(kind, stall) as (first, second, third):
+        begun = trio.Event()
+        ended = trio.Event()
+
+        async def receive(_frame: bytes) -> None:
+            begun.set()
+
+        async def request() -> None:
+            with pytest.raises(PeerUnreachable):
+                await first.transport.request(second.member, Service.SYNC, b"", receive, timeout_ms=PATIENCE_MS)
+            ended.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(request)
+            await begun.wait()
+            if is_requester_told:
+                set_members(first, third)
+            else:
+                set_members(second, third)
+            with trio.fail_after(PATIENCE_MS / 2_000):
+                await ended.wait()
+
+
+async def test_the_score_of_a_member_that_left_is_forgotten_and_not_kept_any_more(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        first.transport.lower_score(second.member, by=30)
+        set_members(first, third)
+        first.transport.lower_score(second.member, by=30)
+        set_members(first, second, third)
+        assert first.get_score(second.member) == 0
+
+
+async def test_a_message_under_way_from_a_member_that_is_removed_is_not_heard(kind: str) -> None:
+    async with open_peers(kind) as (first, second, third):
+        await first.transport.publish(Topic.CONSENSUS, b"too late")
+        for peer in (second, third):
+            set_members(peer, second, third)
+        await third.transport.publish(Topic.CONSENSUS, b"marker")
+        await wait_until(lambda: bool(second.mailbox.messages))
+        assert second.mailbox.get_bodies() == [b"marker"]

@@ -75,6 +75,7 @@ class MemoryNetwork:
     """All nodes and the links between them."""
 
     members: tuple[MemberId, ...]
+    """Whom every node takes for a member until it is told otherwise."""
     nursery: trio.Nursery
     links: dict[tuple[MemberId, MemberId], Link] = field(default_factory=dict)
     attached: dict[MemberId, _Attached] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class MemoryNetwork:
         self, member: MemberId, *, gossip: GossipHandler, services: Mapping[Service, RequestHandler]
     ) -> "MemoryTransport":
         """Bring a node up."""
-        transport = MemoryTransport(network=self, member=member)
+        transport = MemoryTransport(network=self, member=member, addresses=dict.fromkeys(self.members, ()))
         self.attached[member] = _Attached(gossip=gossip, services=services, transport=transport)
         return transport
 
@@ -104,10 +105,19 @@ class MemoryNetwork:
             if member in ends:
                 scope.cancel()
 
+    def part(self, member: MemberId, other: MemberId) -> None:
+        """End everything under way between two nodes of which one is no member for the other any more."""
+        for scope, ends in tuple(self.exchanges.items()):
+            if set(ends) == {member, other}:
+                scope.cancel()
+
     def is_connected(self, source: MemberId, target: MemberId) -> bool:
-        """Return whether both nodes are up and neither direction is cut."""
-        are_up = source in self.attached and target in self.attached
-        return are_up and not self.is_cut(source, target)
+        """Return whether both nodes are up, each takes the other for a member, and neither direction is cut."""
+        ends = self.attached.get(source), self.attached.get(target)
+        if ends[0] is None or ends[1] is None:
+            return False
+        are_members = target in ends[0].transport.addresses and source in ends[1].transport.addresses
+        return are_members and not self.is_cut(source, target)
 
     def is_cut(self, source: MemberId, target: MemberId) -> bool:
         """Return whether either direction is cut: there is no half of a connection."""
@@ -120,6 +130,8 @@ class MemoryTransport:
 
     network: MemoryNetwork
     member: MemberId
+    addresses: dict[MemberId, tuple[str, ...]]
+    """Of every member; nothing is dialled here."""
     scores: dict[MemberId, int] = field(default_factory=dict)
 
     async def publish(self, topic: Topic, message: bytes) -> None:
@@ -132,7 +144,7 @@ class MemoryTransport:
             # The node is down; only its dying tasks do not know it yet.
             return
         self.network.on_publish(self.member, topic, message)
-        for target in self.network.members:
+        for target in self.addresses:
             if target != self.member and self.network.is_connected(self.member, target):
                 for further_s in self.network.get_link(self.member, target).draw_copies():
                     self.network.nursery.start_soon(self._deliver, target, topic, message, further_s)
@@ -155,7 +167,7 @@ class MemoryTransport:
             finally:
                 del network.exchanges[scope]
         if not is_finished:
-            raise PeerUnreachable("too slow, or the peer went down")
+            raise PeerUnreachable("too slow, or the peer went down or is no member any more")
 
     def get_peers(self) -> tuple[PeerStatus, ...]:
         """See the port."""
@@ -163,24 +175,34 @@ class MemoryTransport:
             PeerStatus(
                 member=peer,
                 is_connected=self.network.is_connected(self.member, peer),
-                addresses=(),
+                addresses=self.addresses[peer],
                 bytes_received=0,
                 bytes_sent=0,
                 score=self.scores.get(peer, 0),
                 round_trip_ms=None,
             )
-            for peer in sorted(self.network.members)
+            for peer in sorted(self.addresses)
             if peer != self.member
         )
 
     def lower_score(self, member: MemberId, *, by: int) -> None:
         """See the port."""
-        self.scores[member] = self.scores.get(member, 0) - by
+        if member in self.addresses:
+            self.scores[member] = self.scores.get(member, 0) - by
+
+    def set_members(self, members: Mapping[MemberId, tuple[str, ...]]) -> None:
+        """See the port."""
+        for left in sorted(self.addresses.keys() - members.keys()):
+            self.scores.pop(left, None)
+            self.network.part(self.member, left)
+        self.addresses = dict(members)
 
     async def _deliver(self, target: MemberId, topic: Topic, message: bytes, further_s: float) -> None:
         await self.network.get_link(self.member, target).carry(further_s)
         receiver = self.network.attached.get(target)
         if receiver is None or self.network.is_cut(self.member, target):
+            return
+        if self.member not in receiver.transport.addresses:
             return
         if receiver.gossip(topic, self.member, message) is Admission.REJECT:
             receiver.transport.lower_score(self.member, by=REJECT_COST)

@@ -14,7 +14,7 @@ from tests.node.libp2p.members import make_member, make_settings, open_node
 
 async def main(index: int, count: int, address: str) -> None:
     async with open_node(make_settings(index, count=count)) as node:
-        node.transport.update_addresses(make_member(0), (address,))
+        node.update_addresses(make_member(0), (address,))
         print(node.transport.get_listen_addresses()[0], flush=True)
         number = 0
         while True:

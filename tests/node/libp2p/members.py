@@ -13,6 +13,7 @@ from node.libp2p_transport.faults import LinkFailed
 from node.libp2p_transport.handshake import Doorkeeper
 from node.libp2p_transport.muxer import MuxedStream
 from node.libp2p_transport.network import Connection, Network
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from node.ports import GossipHandler, RequestHandler, Service
 from protocol.gossip import Admission, Topic
@@ -66,6 +67,16 @@ class Node:
     member: MemberId
     transport: Libp2pTransport
     mailbox: Mailbox
+    members: dict[MemberId, tuple[str, ...]]
+    """What the transport was told last."""
+
+    def set_members(self, members: Mapping[MemberId, tuple[str, ...]]) -> None:
+        self.members = dict(members)
+        self.transport.set_members(self.members)
+
+    def update_addresses(self, member: MemberId, addresses: tuple[str, ...]) -> None:
+        assert member in self.members
+        self.set_members({**self.members, member: addresses})
 
     def get_score(self, of: MemberId) -> int:
         return next(peer.score for peer in self.transport.get_peers() if peer.member == of)
@@ -83,7 +94,8 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     mailbox = Mailbox()
     async with open_transport(settings, on_gossip=on_gossip or mailbox, services=services or {}) as transport:
-        yield Node(member=transport.member, transport=transport, mailbox=mailbox)
+        members = {member: settings.addresses.get(member, ()) for member in settings.members}
+        yield Node(member=transport.member, transport=transport, mailbox=mailbox, members=members)
 
 
 def introduce(*nodes: Node) -> None:
@@ -91,7 +103,7 @@ def introduce(*nodes: Node) -> None:
     for node in nodes:
         for other in nodes:
             if other is not node:
-                node.transport.update_addresses(other.member, other.transport.get_listen_addresses())
+                node.update_addresses(other.member, other.transport.get_listen_addresses())
 
 
 @asynccontextmanager
@@ -156,7 +168,10 @@ async def open_rogue(
     scores = PeerScores(limit=-100, penalty_ms=Millis(1), recovery_ms=Millis(1))
     complaints = Complaints(interval_ms=Millis(60_000))
     network = Network(
-        settings, Doorkeeper(settings, scores=scores, complaints=complaints), scores=scores, complaints=complaints
+        settings,
+        Doorkeeper(settings, Roster(settings), scores=scores, complaints=complaints),
+        scores=scores,
+        complaints=complaints,
     )
     network.serve({settings.get_gossip_protocol(): swallow, **(handlers or {})}, on_connected=stay)
     connection = await network.connect(victim.member, victim.transport.get_listen_addresses()[0])

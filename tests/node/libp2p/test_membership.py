@@ -67,7 +67,7 @@ async def test_a_stranger_with_a_valid_identity_is_closed_at_once_and_logged_onc
 async def test_a_stranger_that_answers_at_a_members_address_is_not_talked_to() -> None:
     with capture_logs() as logs:
         async with open_node(make_settings(0, count=2)) as node, open_node(STRANGER) as stranger:
-            node.transport.update_addresses(make_member(1), stranger.transport.get_listen_addresses())
+            node.update_addresses(make_member(1), stranger.transport.get_listen_addresses())
             await wait_until(lambda: count_events(logs, "dial_failed") > 0)
             await trio.sleep(0.5)
             assert not node.is_connected(make_member(1))

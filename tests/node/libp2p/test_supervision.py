@@ -80,7 +80,7 @@ async def test_one_side_that_knows_the_address_is_enough_whoever_has_the_lower_i
             open_node(make_settings(knowing, count=2)) as dialler,
             open_node(make_settings(known, count=2)) as dialled,
         ):
-            dialler.transport.update_addresses(dialled.member, dialled.transport.get_listen_addresses())
+            dialler.update_addresses(dialled.member, dialled.transport.get_listen_addresses())
             with trio.fail_after(5):
                 await dialled.transport.wait_connected(1)
 
