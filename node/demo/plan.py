@@ -22,6 +22,8 @@ NODE_COUNT_MIN: Final = 2
 NODE_COUNT_MAX: Final = 40
 TREASURY_TOKENS_PER_NODE: Final = 64
 VOTER_COUNT_MAX: Final = 5
+EPOCH_BLOCKS: Final = 20
+"""Few, so that a short demo shows members lose their weight between two epochs."""
 
 _NAMES: Final = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
@@ -75,6 +77,7 @@ class DemoPlan:
                 "rounds_max": self.round_count,
                 "proposer_count": 2 if self.node_count > 5 else 1,
                 "voter_count_max": VOTER_COUNT_MAX,
+                "epoch_blocks": EPOCH_BLOCKS,
                 "treasury_initial": TREASURY_TOKENS_PER_NODE * self.node_count * MICRO_TOKENS_PER_TOKEN,
                 "train_deadline_ms": 60_000,
                 "seal_deadline_ms": 30_000,
