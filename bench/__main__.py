@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("bench.startup", "bench.rounds", "bench.gossip")
+BENCHMARKS: Final = ("bench.startup", "bench.rounds", "bench.gossip", "bench.catchup")
 
 
 def main() -> int:

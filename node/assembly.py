@@ -116,7 +116,7 @@ class Node:
             NodeError: The node cannot go on.
             InvariantViolation: It found a mistake of its own.
         """
-        fetcher = BlockFetcher(transport=transport, inbox=self.inbox, get_height=self.get_height)
+        fetcher = BlockFetcher(transport=transport, inbox=self.inbox, get_height=self.get_height, timings=self.timings)
         witnesses = WitnessAsker(
             transport=transport, inbox=self.inbox, chain_id=self._chain_id, member=self._ground.key.member
         )

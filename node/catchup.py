@@ -25,6 +25,7 @@ from node.services import (
     decode_progress,
     encode_sync_request,
 )
+from node.timings import Activity, Timings
 from protocol.blocks import Block
 from protocol.codec import decode
 from protocol.errors import MalformedMessage
@@ -49,8 +50,11 @@ _log = structlog.get_logger(__name__)
 class BlockFetcher:
     """Fetches blocks in the background; one request at a time for final ones, one task per unfinalized body."""
 
-    def __init__(self, *, transport: Transport, inbox: Inbox, get_height: Callable[[], Height]) -> None:
+    def __init__(
+        self, *, transport: Transport, inbox: Inbox, get_height: Callable[[], Height], timings: Timings
+    ) -> None:
         """Take the network, where results go, and how to read the height of this node's ledger."""
+        self._timings = timings
         self._transport = transport
         self._inbox = inbox
         self._get_height = get_height
@@ -108,12 +112,13 @@ class BlockFetcher:
     async def _fetch_blocks(self, member: MemberId) -> bool:
         """Ask one member and return whether the ledger grew by its answer; it may have more then."""
         height = self._get_height()
-        frames = await self._request(member, BlocksRequest(from_height=Height(height + 1)))
-        try:
-            blocks = tuple(decode(FinalizedBlock, frame, bytes_max=BLOCK_FRAME_BYTES_MAX) for frame in frames)
-        except MalformedMessage as error:
-            self._blame(member, str(error))
-            return False
+        with self._timings.measure(Activity.FETCH):
+            frames = await self._request(member, BlocksRequest(from_height=Height(height + 1)))
+            try:
+                blocks = tuple(decode(FinalizedBlock, frame, bytes_max=BLOCK_FRAME_BYTES_MAX) for frame in frames)
+            except MalformedMessage as error:
+                self._blame(member, str(error))
+                return False
         if not blocks:
             return False
         await self._inbox.put(BlocksFetched(blocks=blocks))

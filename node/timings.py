@@ -16,6 +16,8 @@ class Activity(StrEnum):
     """Judging gossip before it is forwarded."""
     DISK = "disk"
     """Waiting for the store to be durable."""
+    FETCH = "fetch"
+    """Waiting for other members' blocks, and decoding them."""
     PUBLISH = "publish"
     """Handing messages to the transport."""
     TRAIN = "train"

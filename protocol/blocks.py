@@ -4,6 +4,7 @@ The block of height 0 is the genesis document; its hash is the chain id and its 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from protocol.bls import BlsSigningKey, check_bls_signature
@@ -13,6 +14,8 @@ from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, Height, Me
 
 GENESIS_HEIGHT: Final = Height(0)
 GENESIS_VIEW: Final = View(0)
+
+HASHES_REMEMBERED: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,9 @@ def compute_operations_root(operations: tuple[bytes, ...]) -> Digest:
     return compute_digest(Domain.OPERATIONS_ROOT, *operations)
 
 
+@lru_cache(maxsize=HASHES_REMEMBERED)
 def compute_block_hash(chain_id: Digest, header: BlockHeader) -> Digest:
-    """Return the hash that names a block."""
+    """Return the hash that names a block; asked for several times on each block's way, so remembered for a while."""
     return compute_digest(Domain.BLOCK, chain_id, encode(header))
 
 

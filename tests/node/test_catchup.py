@@ -12,6 +12,7 @@ from node.catchup import POLL_INTERVAL_S, BlockFetcher
 from node.inbox import Inbox
 from node.ports import SendFrame, Service
 from node.services import Progress, StatusService, SyncService
+from node.timings import Timings
 from protocol.blocks import Block, compute_block_hash
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
@@ -88,7 +89,7 @@ async def run_learner(network: MemoryNetwork) -> AsyncIterator[Learner]:
     transport = network.attach(ME, gossip=ignore_gossip, services={})
     heights = [Height(0)]
     inbox = Inbox()
-    fetcher = BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: heights[-1])
+    fetcher = BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: heights[-1], timings=Timings())
     learner = Learner(inbox=inbox, fetcher=fetcher, transport=transport, heights=heights)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fetcher.run)
@@ -188,7 +189,7 @@ async def test_an_unfinalized_body_is_asked_of_one_member_after_the_other(autoju
         serve(network, OTHERS[2], chain)
         transport = network.attach(ME, gossip=ignore_gossip, services={})
         inbox = Inbox()
-        fetcher = BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: Height(9))
+        fetcher = BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: Height(9), timings=Timings())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fetcher.run)
             await trio.testing.wait_all_tasks_blocked()

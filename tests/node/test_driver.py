@@ -110,7 +110,9 @@ async def run_driver(
         hands = Hands(
             store=store,
             transport=transport,
-            fetcher=BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: core.state.height),
+            fetcher=BlockFetcher(
+                transport=transport, inbox=inbox, get_height=lambda: core.state.height, timings=timings
+            ),
             witnesses=WitnessAsker(
                 transport=transport, inbox=inbox, chain_id=compute_chain_id(GENESIS), member=ME
             ),

@@ -194,7 +194,9 @@ class WholeNode:
             Service.ARTIFACT: ArtifactService(artifacts, run_blocking=run_inline).handle,
         }
         transport = self.network.attach(self.keys.member, gossip=gate.admit, services=services)
-        fetcher = BlockFetcher(transport=transport, inbox=inbox, get_height=lambda: engine.state.height)
+        fetcher = BlockFetcher(
+            transport=transport, inbox=inbox, get_height=lambda: engine.state.height, timings=timings
+        )
         tools = Tools(
             learner=self.learner,
             artifacts=artifacts,
