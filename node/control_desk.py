@@ -101,7 +101,12 @@ class ControlDesk:
                 f"submit takes kind {' or '.join(_STAKE_OPERATIONS)} and an amount above 0 in micro-tokens"
             )
         judged = await self._submit(_STAKE_OPERATIONS[kind](amount=Stake(amount)))
-        return {"operation_id": judged.operation_id.hex(), "height": judged.height, "error": judged.error}
+        return {
+            "operation_id": judged.operation_id.hex(),
+            "height": judged.height,
+            "refusal": judged.refusal.name,
+            "error": judged.error,
+        }
 
     async def _stream_observations(self, send: SendResult) -> None:
         with self._hub.watch() as watcher:

@@ -11,7 +11,8 @@ from typing import Final, assert_never
 import structlog
 import trio
 
-from node.json_values import JsonObject, to_hex
+from node.json_values import JsonObject, JsonValue, to_hex
+from node.refusals import SENTENCES
 from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
@@ -24,7 +25,8 @@ from protocol.observations import (
     VotingSuspended,
     WorkAbandoned,
 )
-from protocol.outcomes import RoundRecord, StakeMove
+from protocol.outcomes import BlockOutcome, RoundRecord, StakeMove
+from protocol.refusals import Refusal
 
 WATCHER_OBSERVATIONS_MAX: Final = 1_000
 
@@ -131,6 +133,7 @@ def describe_observation(observation: Observation) -> JsonObject:
                 "leader": to_hex(observation.leader),
                 "operation_count": observation.operation_count,
                 "state_root": to_hex(observation.outcome.state_root),
+                "refused": describe_refused(observation.outcome),
                 "moves": [describe_move(move) for move in observation.outcome.moves],
                 "settled": None if settled is None else describe_round(settled),
             }
@@ -165,6 +168,19 @@ def describe_observation(observation: Observation) -> JsonObject:
         case _:
             assert_never(observation)
     return {"event": type(observation).__name__, **described}
+
+
+def describe_refused(outcome: BlockOutcome) -> list[JsonValue]:
+    """Return a block's refused operations as JSON: each with the name of its refusal, and the sentence for people."""
+    return [
+        {
+            "operation_id": result.operation_id.hex(),
+            "refusal": result.refusal.name,
+            "error": SENTENCES[result.refusal],
+        }
+        for result in outcome.results
+        if result.refusal is not Refusal.NONE
+    ]
 
 
 def describe_move(move: StakeMove) -> JsonObject:

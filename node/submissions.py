@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import trio
 
 from node.inbox import Inbox
+from node.refusals import SENTENCES
 from protocol.interface import OperationRequested
 from protocol.observations import BlockExecuted
 from protocol.operations import Payload, compute_operation_id, decode_operation
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height
 
 
@@ -17,8 +19,12 @@ class Judged:
 
     operation_id: Digest
     height: Height
-    error: str
-    """Empty if it was executed; otherwise why it was refused."""
+    refusal: Refusal
+
+    @property
+    def error(self) -> str:
+        """What is wrong and what to do, for people; empty if it was executed."""
+        return SENTENCES[self.refusal]
 
 
 @dataclass(slots=True)
@@ -62,9 +68,10 @@ class Submissions:
 
     def note_executed(self, executed: BlockExecuted) -> None:
         """Take what a final block did."""
-        results = {result.operation_id: result.error for result in executed.outcome.results}
+        results = {result.operation_id: result.refusal for result in executed.outcome.results}
         for submission in self._waiting:
             identifier = submission.operation_id
             if identifier is not None and identifier in results:
-                submission.judged = Judged(operation_id=identifier, height=executed.height, error=results[identifier])
+                refusal = results[identifier]
+                submission.judged = Judged(operation_id=identifier, height=executed.height, refusal=refusal)
                 submission.done.set()

@@ -40,6 +40,7 @@ from protocol.ledger.state import (
 )
 from protocol.ledger.transition import apply_block, check_block_operations, check_position
 from protocol.outcomes import BlockOutcome, Verdict
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, Round, Stake
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, check_certificate
@@ -80,12 +81,17 @@ class AuditReport:
     accounts: tuple[Account, ...]
     model_digest: Digest
     operation_count: int
-    refused_count: int
-    """How many operations the ledger refused."""
+    refusals: tuple[tuple[Refusal, int], ...]
+    """How many operations the ledger refused, by the rule; only those that occurred, in the order of their numbers."""
     certificate_count: int
     """How many blocks had their certificate checked; the others are authenticated by a later one."""
     signature_count: int
     """How many signatures were checked, of all kinds."""
+
+    @property
+    def refused_count(self) -> int:
+        """How many operations the ledger refused."""
+        return sum(count for _, count in self.refusals)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +107,7 @@ class _Replay:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     degraded_count: int = 0
     operation_count: int = 0
-    refused_count: int = 0
+    refusals: Counter[Refusal] = field(default_factory=Counter)
     certificate_count: int = 0
     signature_count: int = 0
 
@@ -188,7 +194,7 @@ def _check_certificate(replay: _Replay, header: BlockHeader, certificate: Certif
 
 def _count(replay: _Replay, exported: ExportedBlock, outcome: BlockOutcome) -> None:
     replay.operation_count += len(outcome.results)
-    replay.refused_count += sum(bool(result.error) for result in outcome.results)
+    replay.refusals.update(result.refusal for result in outcome.results if result.refusal is not Refusal.NONE)
     replay.signature_count += 2 + len(outcome.results)
     if exported.certificate is not None:
         replay.certificate_count += 1
@@ -232,7 +238,7 @@ def _build_report(replay: _Replay) -> AuditReport:
         accounts=state.accounts,
         model_digest=state.model_digest,
         operation_count=replay.operation_count,
-        refused_count=replay.refused_count,
+        refusals=tuple(sorted(replay.refusals.items())),
         certificate_count=replay.certificate_count,
         signature_count=replay.signature_count,
     )

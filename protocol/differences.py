@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Final
 
 from protocol.outcomes import BlockOutcome, OperationResult, RevealedBallot, RoundRecord, StakeMove
+from protocol.refusals import Refusal
 
 _ROUND_LABELS: Final = {
     "verdict": "verdict",
@@ -48,7 +49,7 @@ def _find_result_difference(
     for index, (expected, actual) in enumerate(zip(recomputed, recorded, strict=True)):
         if expected.operation_id != actual.operation_id:
             return f"operation {index}: its recorded id is another operation's"
-        if expected.error != actual.error:
+        if expected.refusal is not actual.refusal:
             return f"operation {index}: recorded as {_describe_result(actual)}, it is {_describe_result(expected)}"
     return None
 
@@ -61,7 +62,7 @@ def _find_move_difference(label: str, recomputed: tuple[StakeMove, ...], recorde
 
 
 def _describe_result(result: OperationResult) -> str:
-    return f"refused ({result.error})" if result.error else "executed"
+    return "executed" if result.refusal is Refusal.NONE else f"refused ({result.refusal.name})"
 
 
 def _describe_move(move: StakeMove | None) -> str:

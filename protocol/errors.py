@@ -4,6 +4,7 @@ A :class:`ProtocolError` is expected: somebody else's bytes or operation broke a
 :class:`InvariantViolation` is our own mistake and stops the node (exit code 70).
 """
 
+from protocol.refusals import Refusal
 from protocol.units import Height
 
 
@@ -28,7 +29,15 @@ class PrematureMessage(ProtocolError):
 
 
 class InvalidOperation(ProtocolError):
-    """The ledger refuses an operation: its error is recorded and the submitter told."""
+    """The ledger refuses an operation: the refusal is recorded and the submitter told.
+
+    Attributes:
+        refusal: By which rule; all of the error that the ledger keeps.
+    """
+
+    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+        super().__init__(f"{refusal.name}: {detail}" if detail else refusal.name)
+        self.refusal = refusal
 
 
 class InvalidBlock(ProtocolError):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from protocol.operations import Ballot
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Millis, Round, Stake
 
 
@@ -55,8 +56,8 @@ class OperationResult:
     """What the ledger made of one operation (L8)."""
 
     operation_id: Digest
-    error: str
-    """Empty if it was executed; otherwise why it was refused."""
+    refusal: Refusal
+    """NONE if it was executed; otherwise by which rule it was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ def show(
     """Show final blocks: who proposed them, and what they did."""
     from itertools import islice
 
+    from node.json_values import get_list, get_object
     from node.ledger_export import open_ledger
     from protocol.units import Height
 
@@ -64,6 +65,8 @@ def show(
         for block in described
     ]
     print_table("blocks", header, rows)
+    for refused in [get_object(entry) for block in described for entry in get_list(block["refused"])]:
+        print_line(f"refused {str(refused['operation_id'])[:8]}: {refused['refusal']}: {refused['error']}")
 
 
 def export(
@@ -98,6 +101,7 @@ def export(
 def verify(export_file: Annotated[Path, typer.Argument(help="A ledger export.")], as_json: JsonOption = False) -> None:
     """Audit a ledger export from genesis, trusting nobody; names the first wrong thing and its height."""
     from node.durable import raise_for_os_error
+    from node.refusals import SENTENCES
     from protocol.audit import AuditFailure, verify_export
 
     try:
@@ -123,11 +127,16 @@ def verify(export_file: Annotated[Path, typer.Argument(help="A ledger export.")]
         f"      {report.operation_count} operations ({report.refused_count} refused), "
         f"{report.certificate_count} certificates, {report.signature_count} signatures checked"
     )
+    for refusal, count in report.refusals:
+        print_line(f"      refused {count} as {refusal.name}: {SENTENCES[refusal]}")
     print_line(f"      supply {format_tokens(report.supply)} tokens, every micro-token accounted for")
 
 
 def _describe_block(genesis: "Genesis", finalized: "FinalizedBlock", outcome: "BlockOutcome") -> "JsonObject":
+    from node.observations import describe_refused
+
     header = finalized.block.header
+    refused = describe_refused(outcome)
     names = {founder.member: founder.name for founder in genesis.founders}
     settled = outcome.settled
     return {
@@ -137,7 +146,8 @@ def _describe_block(genesis: "Genesis", finalized: "FinalizedBlock", outcome: "B
         "leader": header.leader.hex(),
         "leader_name": names.get(header.leader, header.leader.hex()[:8]),
         "operation_count": len(outcome.results),
-        "refused_count": sum(bool(result.error) for result in outcome.results),
+        "refused_count": len(refused),
+        "refused": refused,
         "is_certified": finalized.certificate is not None,
         "state_root": outcome.state_root.hex(),
         "settled": None if settled is None else f"round {settled.round}: {settled.verdict.name}",
@@ -159,6 +169,7 @@ def _describe_report(report: "AuditReport") -> "JsonObject":
         "model": report.model_digest.hex(),
         "operation_count": report.operation_count,
         "refused_count": report.refused_count,
+        "refusals": {refusal.name: count for refusal, count in report.refusals},
         "certificate_count": report.certificate_count,
         "signature_count": report.signature_count,
     }

@@ -16,6 +16,7 @@ from protocol.interface import Persist, PersistBlock
 from protocol.journal import OwnBallotRecord, OwnOperationRecord, OwnVoteRecord, Record, ScoreRecord, VotingFloorRecord
 from protocol.ledger.state import LedgerState
 from protocol.operations import compute_operation_id, decode_operation
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Round, Sequence, View
 
 SNAPSHOT_COUNT: Final = 2
@@ -156,7 +157,7 @@ class LedgerWriter:
             )
 
     def _note_progress(self, effect: PersistBlock, progress: _Progress) -> None:
-        executed = {result.operation_id for result in effect.outcome.results if not result.error}
+        executed = {result.operation_id for result in effect.outcome.results if result.refusal is Refusal.NONE}
         for encoded in effect.finalized.block.operations:
             if compute_operation_id(encoded) in executed:
                 content = decode_operation(encoded).content

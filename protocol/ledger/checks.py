@@ -1,6 +1,6 @@
 """When the ledger refuses an operation: every rule is one check that raises InvalidOperation (L8).
 
-Checks change nothing, so a refused operation leaves no trace but its recorded error and its sequence number.
+Checks change nothing, so a refused operation leaves no trace but the recorded refusal and its used-up sequence number.
 """
 
 from protocol.errors import InvalidMessage, InvalidOperation
@@ -14,6 +14,7 @@ from protocol.ledger.state import RoundState
 from protocol.operations import Bond, ReportEvidence, RevealBallot, SealBallot, SubmitUpdate, Unbond
 from protocol.outcomes import Phase
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
 
 
@@ -29,19 +30,18 @@ def check_submission(
     """
     round_state = _get_round_in(draft, Phase.TRAIN, manifest.round)
     if member not in round_state.proposers:
-        raise InvalidOperation(f"not drawn to propose in round {manifest.round}")
+        raise InvalidOperation(Refusal.NOT_A_PROPOSER, f"round {manifest.round}")
     if any(entry.member == member for entry in round_state.updates):
-        raise InvalidOperation(f"an update for round {manifest.round} is submitted already")
+        raise InvalidOperation(Refusal.UPDATE_REPEATED, f"round {manifest.round}")
     if manifest.base_digest != round_state.base_digest:
-        raise InvalidOperation(
-            f"trained from model {manifest.base_digest.hex()[:8]}, the base is {round_state.base_digest.hex()[:8]}"
-        )
+        given, expected = manifest.base_digest.hex()[:8], round_state.base_digest.hex()[:8]
+        raise InvalidOperation(Refusal.WRONG_BASE, f"trained from model {given}, the base is {expected}")
     try:
         check_manifest(parameters, schema, manifest)
     except InvalidMessage as error:
-        raise InvalidOperation(str(error)) from error
+        raise InvalidOperation(Refusal.MANIFEST_WRONG, str(error)) from error
     if any(entry.manifest.artifact_digest == manifest.artifact_digest for entry in round_state.updates):
-        raise InvalidOperation(f"update {manifest.artifact_digest.hex()[:8]} is another proposer's")
+        raise InvalidOperation(Refusal.UPDATE_COPIED, manifest.artifact_digest.hex()[:8])
 
 
 def check_sealing(draft: LedgerDraft, member: MemberId, payload: SealBallot) -> None:
@@ -53,9 +53,9 @@ def check_sealing(draft: LedgerDraft, member: MemberId, payload: SealBallot) -> 
     round_state = _get_round_in(draft, Phase.SEAL, payload.round)
     _check_attempt(round_state, payload.attempt)
     if member not in round_state.voters:
-        raise InvalidOperation(f"not drawn to vote in round {payload.round}")
+        raise InvalidOperation(Refusal.NOT_A_VOTER, f"round {payload.round}")
     if any(entry.member == member for entry in round_state.seals):
-        raise InvalidOperation(f"a ballot for round {payload.round} is sealed already")
+        raise InvalidOperation(Refusal.SEAL_REPEATED, f"round {payload.round}")
 
 
 def check_revealing(draft: LedgerDraft, member: MemberId, payload: RevealBallot) -> None:
@@ -68,13 +68,13 @@ def check_revealing(draft: LedgerDraft, member: MemberId, payload: RevealBallot)
     _check_attempt(round_state, payload.attempt)
     seals = [entry.seal for entry in round_state.seals if entry.member == member]
     if not seals:
-        raise InvalidOperation(f"no ballot for round {payload.round} was sealed")
+        raise InvalidOperation(Refusal.NOTHING_SEALED, f"round {payload.round}")
     if any(entry.member == member for entry in round_state.reveals):
-        raise InvalidOperation(f"the ballot for round {payload.round} is revealed already")
+        raise InvalidOperation(Refusal.REVEAL_REPEATED, f"round {payload.round}")
     try:
         check_ballot_opening(member, seals[0], payload, update_count=len(round_state.updates))
     except InvalidMessage as error:
-        raise InvalidOperation(str(error)) from error
+        raise InvalidOperation(Refusal.BALLOT_DOES_NOT_OPEN, str(error)) from error
 
 
 def check_bonding(draft: LedgerDraft, member: MemberId, payload: Bond) -> None:
@@ -86,9 +86,9 @@ def check_bonding(draft: LedgerDraft, member: MemberId, payload: Bond) -> None:
     account = draft.get_account(member)
     free = account.free
     if account.is_leaving:
-        raise InvalidOperation("this member has asked to leave: to stay, it has to be admitted anew")
+        raise InvalidOperation(Refusal.BOND_WHILE_LEAVING)
     if not 0 < payload.amount <= free:
-        raise InvalidOperation(f"cannot bond {payload.amount}: {free} micro-tokens are free")
+        raise InvalidOperation(Refusal.BOND_EXCEEDS_FREE, f"{payload.amount} of {free} micro-tokens")
 
 
 def check_unbonding(draft: LedgerDraft, member: MemberId, payload: Unbond) -> None:
@@ -99,7 +99,7 @@ def check_unbonding(draft: LedgerDraft, member: MemberId, payload: Unbond) -> No
     """
     bonded = draft.get_account(member).bonded
     if not 0 < payload.amount <= bonded:
-        raise InvalidOperation(f"cannot unbond {payload.amount}: {bonded} micro-tokens are bonded")
+        raise InvalidOperation(Refusal.UNBOND_EXCEEDS_BONDED, f"{payload.amount} of {bonded} micro-tokens")
 
 
 def check_report(draft: LedgerDraft, parameters: Parameters, payload: ReportEvidence) -> Offence:
@@ -111,7 +111,7 @@ def check_report(draft: LedgerDraft, parameters: Parameters, payload: ReportEvid
     try:
         offence = check_evidence(draft.chain_id, payload.evidence)
     except InvalidMessage as error:
-        raise InvalidOperation(str(error)) from error
+        raise InvalidOperation(Refusal.EVIDENCE_PROVES_NOTHING, str(error)) from error
     check_offence(draft, parameters, offence)
     return offence
 
@@ -119,12 +119,13 @@ def check_report(draft: LedgerDraft, parameters: Parameters, payload: ReportEvid
 def _get_round_in(draft: LedgerDraft, phase: Phase, round_number: Round) -> RoundState:
     round_state = draft.get_round()
     if round_state.round != round_number:
-        raise InvalidOperation(f"round {round_number} is not open, round {round_state.round} is")
+        raise InvalidOperation(Refusal.WRONG_ROUND, f"{round_number}, round {round_state.round} is open")
     if round_state.phase is not phase:
-        raise InvalidOperation(f"round {round_number} is in phase {round_state.phase.name}, not {phase.name}")
+        detail = f"round {round_number} is in {round_state.phase.name}, not in {phase.name}"
+        raise InvalidOperation(Refusal.WRONG_PHASE, detail)
     return round_state
 
 
 def _check_attempt(round_state: RoundState, attempt: int) -> None:
     if attempt != round_state.attempt:
-        raise InvalidOperation(f"attempt {attempt}; round {round_state.round} is in attempt {round_state.attempt}")
+        raise InvalidOperation(Refusal.WRONG_ATTEMPT, f"{attempt}, the round is in {round_state.attempt}")

@@ -10,6 +10,7 @@ from protocol.evidence import Offence
 from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
 from protocol.ledger.state import Account, LedgerState, RoundState
 from protocol.outcomes import StakeMove
+from protocol.refusals import Refusal
 from protocol.units import Digest, Epoch, Height, MemberId, Millis, Round, Stake, View
 
 
@@ -51,7 +52,7 @@ class LedgerDraft:
         """
         account = self.accounts.get(member)
         if account is None:
-            raise InvalidOperation(f"{member.hex()[:8]} is no member")
+            raise InvalidOperation(Refusal.NOT_A_MEMBER, member.hex()[:8])
         return account
 
     def get_round(self) -> RoundState:
@@ -61,7 +62,7 @@ class LedgerDraft:
             InvalidOperation: None is open.
         """
         if self.round is None:
-            raise InvalidOperation("no round is open")
+            raise InvalidOperation(Refusal.NO_ROUND_OPEN)
         return self.round
 
 

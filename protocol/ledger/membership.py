@@ -20,6 +20,7 @@ from protocol.ledger.stake import apply_mint, apply_unbond, release_unbonding
 from protocol.ledger.state import Account, has_left, is_eligible
 from protocol.operations import Approve, Join
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import Epoch, MemberId, Sequence, Stake, Weight
 from protocol.validators import compute_quorum_weight
 
@@ -46,26 +47,26 @@ def check_join(draft: LedgerDraft, parameters: Parameters, asking: MemberId, pay
     card = payload.card
     known = draft.accounts.get(card.member)
     if known is not None and not has_left(known):
-        raise InvalidOperation(f"{card.member.hex()[:8]} is a member already")
+        raise InvalidOperation(Refusal.NEWCOMER_IS_MEMBER, card.member.hex()[:8])
     if card.member in draft.candidacies:
-        raise InvalidOperation(f"{card.member.hex()[:8]} waits for approval already: approve it")
+        raise InvalidOperation(Refusal.NEWCOMER_WAITS, card.member.hex()[:8])
     if known is None and len(draft.accounts) >= MEMBERS_MAX:
-        raise InvalidOperation(f"the ledger has {MEMBERS_MAX} accounts already")
+        raise InvalidOperation(Refusal.ACCOUNTS_FULL, f"{MEMBERS_MAX} accounts")
     asked = sum(entry.approvals[0] == asking for entry in draft.candidacies.values())
     if asked >= CANDIDACIES_PER_MEMBER_MAX:
-        raise InvalidOperation(f"{asked} newcomers that this member asked for wait for approval already")
+        raise InvalidOperation(Refusal.NEWCOMERS_TOO_MANY, f"{asked} wait")
     if not parameters.bond_min <= payload.bond <= BOND_MAX:
-        raise InvalidOperation(f"a bond of {payload.bond}; it must be from {parameters.bond_min} to {BOND_MAX}")
+        raise InvalidOperation(Refusal.BOND_OUT_OF_BOUNDS, f"{payload.bond}, not {parameters.bond_min} to {BOND_MAX}")
     others = [(entry.name, entry.bls_key) for entry in draft.members if entry.member != card.member]
     others += [(entry.card.name, entry.card.bls_key) for entry in draft.candidacies.values()]
     if card.name in {name for name, _ in others}:
-        raise InvalidOperation("the name is another member's or newcomer's")
+        raise InvalidOperation(Refusal.NAME_TAKEN)
     if card.bls_key in {bls_key for _, bls_key in others}:
-        raise InvalidOperation("the BLS key is another member's or newcomer's")
+        raise InvalidOperation(Refusal.BLS_KEY_TAKEN)
     try:
         check_card_content(card, payload.signature)
     except InvalidMessage as error:
-        raise InvalidOperation(f"the card does not hold: {error}") from error
+        raise InvalidOperation(Refusal.CARD_DOES_NOT_HOLD, str(error)) from error
 
 
 def apply_join(draft: LedgerDraft, asking: MemberId, payload: Join) -> None:
@@ -84,11 +85,11 @@ def check_approval(draft: LedgerDraft, approving: MemberId, payload: Approve) ->
     _check_is_validator(draft, approving)
     candidacy = draft.candidacies.get(payload.member)
     if candidacy is None:
-        raise InvalidOperation(f"{payload.member.hex()[:8]} does not wait for approval")
+        raise InvalidOperation(Refusal.NOBODY_WAITS, payload.member.hex()[:8])
     if payload.bond != candidacy.bond:
-        raise InvalidOperation(f"approved for a bond of {payload.bond}, the request is for {candidacy.bond}")
+        raise InvalidOperation(Refusal.WRONG_BOND, f"{payload.bond}, the request is for {candidacy.bond}")
     if approving in candidacy.approvals:
-        raise InvalidOperation(f"{payload.member.hex()[:8]} is approved by this member already")
+        raise InvalidOperation(Refusal.APPROVAL_REPEATED, payload.member.hex()[:8])
 
 
 def apply_approval(draft: LedgerDraft, approving: MemberId, payload: Approve) -> None:
@@ -104,7 +105,7 @@ def check_leaving(draft: LedgerDraft, member: MemberId) -> None:
         InvalidOperation: It has done so already.
     """
     if draft.get_account(member).is_leaving:
-        raise InvalidOperation("this member has asked to leave already")
+        raise InvalidOperation(Refusal.LEAVING_REPEATED)
 
 
 def apply_leaving(draft: LedgerDraft, member: MemberId) -> None:
@@ -146,7 +147,7 @@ def apply_epoch_end(draft: LedgerDraft, parameters: Parameters) -> None:
 
 def _check_is_validator(draft: LedgerDraft, member: MemberId) -> None:
     if all(entry.member != member for entry in draft.validators):
-        raise InvalidOperation("only validators of the epoch ask for newcomers and approve of them")
+        raise InvalidOperation(Refusal.NOT_A_VALIDATOR, member.hex()[:8])
 
 
 def _apply_departures(draft: LedgerDraft, parameters: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""How one operation of a final block is executed: judged, then applied or refused with a recorded error (L8)."""
+"""How one operation of a final block is executed: judged, then applied or refused with a recorded refusal (L8)."""
 
 from dataclasses import replace
 from typing import assert_never
@@ -27,6 +27,7 @@ from protocol.operations import (
 )
 from protocol.outcomes import OperationResult
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import MemberId, Sequence
 
 
@@ -39,19 +40,19 @@ def apply_operation(
     that no operation can be judged twice.
     """
     content = operation.content
-    error = ""
+    refusal = Refusal.NONE
     try:
         _apply_sequence(draft, content.member, content.sequence)
         _apply_payload(draft, parameters, schema, content.member, content.payload)
-    except InvalidOperation as refusal:
-        error = str(refusal)
-    return OperationResult(operation_id=compute_operation_id(encoded), error=error)
+    except InvalidOperation as error:
+        refusal = error.refusal
+    return OperationResult(operation_id=compute_operation_id(encoded), refusal=refusal)
 
 
 def _apply_sequence(draft: LedgerDraft, member: MemberId, sequence: Sequence) -> None:
     account = draft.get_account(member)
     if sequence != account.next_sequence:
-        raise InvalidOperation(f"sequence {sequence}, the member's next is {account.next_sequence}")
+        raise InvalidOperation(Refusal.WRONG_SEQUENCE, f"{sequence}, the member's next is {account.next_sequence}")
     draft.accounts[member] = replace(account, next_sequence=Sequence(sequence + 1))
 
 

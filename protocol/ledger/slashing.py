@@ -10,6 +10,7 @@ from protocol.ledger.stake import apply_slash
 from protocol.ledger.state import compute_unbonding_total, is_exhausted
 from protocol.outcomes import StakeMove, StakeReason
 from protocol.parameters import Parameters, Preset
+from protocol.refusals import Refusal
 from protocol.units import BPS_WHOLE, Bps, Stake
 
 OFFENCES_MAX: Final = 4_096
@@ -45,15 +46,17 @@ def check_offence(draft: LedgerDraft, parameters: Parameters, offence: Offence) 
     Raises:
         InvalidOperation: Of no member, too old, known already, or nothing is left to take from a member in jail.
     """
-    account = draft.get_account(offence.member)
+    account = draft.accounts.get(offence.member)
+    if account is None:
+        raise InvalidOperation(Refusal.OFFENDER_NOT_A_MEMBER, offence.member.hex()[:8])
     if draft.epoch - offence.epoch > parameters.evidence_window_epochs:
-        raise InvalidOperation(f"the offence in epoch {offence.epoch} is too old")
+        raise InvalidOperation(Refusal.OFFENCE_TOO_OLD, f"epoch {offence.epoch}")
     if offence in draft.offences:
-        raise InvalidOperation(f"{offence.member.hex()[:8]} is convicted of view {offence.view} already")
+        raise InvalidOperation(Refusal.OFFENCE_KNOWN, f"{offence.member.hex()[:8]} in view {offence.view}")
     if account.is_jailed and account.bonded + compute_unbonding_total(account) == 0:
-        raise InvalidOperation(f"{offence.member.hex()[:8]} is jailed and has nothing left to slash")
+        raise InvalidOperation(Refusal.NOTHING_TO_SLASH, offence.member.hex()[:8])
     if len(draft.offences) >= OFFENCES_MAX:
-        raise InvalidOperation("too many convictions on record; report again when some have expired")
+        raise InvalidOperation(Refusal.OFFENCES_FULL)
 
 
 def apply_offence(draft: LedgerDraft, parameters: Parameters, offence: Offence) -> None:

@@ -18,6 +18,7 @@ from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeig
 from protocol.operations import Ballot, SubmitUpdate
 from protocol.outcomes import Phase
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import (
     Digest,
     Epoch,
@@ -260,7 +261,7 @@ def get_account(state: LedgerState, member: MemberId) -> Account:
     for account in state.accounts:
         if account.member == member:
             return account
-    raise InvalidOperation(f"{member.hex()[:8]} is no member")
+    raise InvalidOperation(Refusal.NOT_A_MEMBER, member.hex()[:8])
 
 
 def get_account_members(state: LedgerState) -> frozenset[MemberId]:

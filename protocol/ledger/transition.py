@@ -2,7 +2,7 @@
 
 1. The block takes its place: height, view, time, hash, and its reveal is folded into the mix (B5).
 2. A round that an earlier block opened draws its roles from that mix (F1, F2).
-3. Operations, in order; one that the rules refuse leaves only its recorded error (L8).
+3. Operations, in order; one that the rules refuse leaves only its recorded refusal (L8).
 4. The round moves on by the phase table and settles if it is over (section 2); in preset ``paper`` exhausted members
    are put out.
 5. If this is the last block of its epoch, members leave and join, stake is released, and the next epoch's validators

@@ -22,6 +22,7 @@ from protocol.journal import (
 )
 from protocol.messages import Proposal
 from protocol.operations import Ballot, Bond, Unbond
+from protocol.refusals import Refusal
 from protocol.units import ZERO_DIGEST, Ppm, Round, Stake, View
 from protocol.votes import VoteKind
 from tests.contracts.store_machine import Machine
@@ -109,7 +110,7 @@ async def test_a_refused_operation_and_those_of_others_prune_nothing(machine: Ma
     store.load()
     await store.append([Persist(record=OwnOperationRecord(operation=waiting))])
     outcome = builder.add_block((too_early, foreign))
-    assert [bool(result.error) for result in outcome.results] == [True, False]
+    assert [result.refusal for result in outcome.results] == [Refusal.WRONG_SEQUENCE, Refusal.NONE]
     await store.append([machine.persist(builder.blocks[0])])
     _, contents = machine.restart(store)
     assert contents.records == (OwnOperationRecord(operation=waiting),)
@@ -125,7 +126,7 @@ async def test_a_snapshot_drops_operations_whose_numbers_are_used_up(machine: Ma
     store.load()
     await store.append([Persist(record=OwnOperationRecord(operation=operation)) for operation in (refused, later)])
     outcome = builder.add_block((refused,))
-    assert outcome.results[0].error
+    assert outcome.results[0].refusal is Refusal.BOND_EXCEEDS_FREE
     await store.append([machine.persist(builder.blocks[0])])
     await store.save_snapshot(builder.state)
     _, contents = machine.restart(store)

@@ -2,6 +2,7 @@
 
 from protocol.codec import encode
 from protocol.operations import Bond, Unbond, compute_operation_id
+from protocol.refusals import Refusal
 from protocol.units import Height, Round, Stake
 from tests.contracts.store_machine import Machine
 from tests.values import make_digest
@@ -75,7 +76,6 @@ async def test_an_operation_is_found_with_its_result(machine: Machine) -> None:
     found_bad = store.get_operation_result(compute_operation_id(bad))
     assert found_good is not None
     assert found_bad is not None
-    assert (found_good.height, found_good.result.error) == (2, "")
-    assert found_bad.height == 2
-    assert found_bad.result.error
+    assert (found_good.height, found_good.result.refusal) == (2, Refusal.NONE)
+    assert (found_bad.height, found_bad.result.refusal) == (2, Refusal.BOND_EXCEEDS_FREE)
     assert store.get_operation_result(make_digest("nowhere")) is None

@@ -16,6 +16,7 @@ from node.demo.reading import compute_counted_stake
 from node.errors import ConfigError, WorkerFailed
 from node.json_values import JsonObject, JsonValue, get_list, get_object
 from node.observations import WATCHER_OBSERVATIONS_MAX, ObservationHub, describe_observation
+from node.refusals import SENTENCES
 from node.status import Informant, Windows
 from node.submissions import Judged
 from node.timings import Timings
@@ -38,6 +39,7 @@ from protocol.observations import (
 )
 from protocol.operations import Payload, Unbond
 from protocol.outcomes import Phase
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View
 from tests.helpers import LedgerBuilder, make_digest, make_founders
 from tests.node.fakes import TrioClock
@@ -77,8 +79,8 @@ async def measure_score(digest: Digest) -> Ppm:
 
 
 async def submit(payload: Payload) -> Judged:
-    error = "" if payload == Unbond(amount=Stake(5)) else "more than there is"
-    return Judged(operation_id=make_digest("operation"), height=Height(9), error=error)
+    refusal = Refusal.NONE if payload == Unbond(amount=Stake(5)) else Refusal.BOND_EXCEEDS_FREE
+    return Judged(operation_id=make_digest("operation"), height=Height(9), refusal=refusal)
 
 
 @asynccontextmanager
@@ -187,9 +189,9 @@ async def test_an_unknown_command_is_refused() -> None:
 async def test_a_submission_is_answered_with_what_the_ledger_made_of_it() -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
         done = get_object(await desk.ask({"command": "submit", "kind": "unbond", "amount": 5}))
-        assert (done["height"], done["error"]) == (9, "")
+        assert (done["height"], done["refusal"], done["error"]) == (9, "NONE", "")
         refused = get_object(await desk.ask({"command": "submit", "kind": "bond", "amount": 5}))
-        assert refused["error"] == "more than there is"
+        assert (refused["refusal"], refused["error"]) == ("BOND_EXCEEDS_FREE", SENTENCES[Refusal.BOND_EXCEEDS_FREE])
 
 
 @pytest.mark.parametrize(("kind", "amount"), [("steal", 5), ("bond", 0), ("bond", -1)])

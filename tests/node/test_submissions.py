@@ -4,10 +4,12 @@ import trio
 import trio.testing
 
 from node.inbox import Inbox
+from node.refusals import SENTENCES
 from node.submissions import Judged, Submissions
 from protocol.interface import OperationRequested
 from protocol.observations import BlockExecuted
 from protocol.operations import Bond, Unbond, compute_operation_id
+from protocol.refusals import Refusal
 from protocol.units import Stake
 from tests.helpers import LedgerBuilder, make_founders
 
@@ -36,7 +38,7 @@ async def test_two_equal_requests_are_told_apart_and_other_operations_are_nobody
         submissions.note_executed(make_executed(builder))
         await trio.testing.wait_all_tasks_blocked()
         assert [answer.operation_id for answer in answers] == [compute_operation_id(signed[1])]
-        assert answers[0].error == outcome.results[1].error == ""
+        assert (answers[0].refusal, answers[0].error) == (outcome.results[1].refusal, "") == (Refusal.NONE, "")
         assert answers[0].height == builder.state.height
 
         builder.add_block(signed[2:])
@@ -60,7 +62,8 @@ async def test_a_refusal_is_told_with_its_reason() -> None:
         submissions.note_signed(operation)
         builder.add_block((operation,))
         submissions.note_executed(make_executed(builder))
-    assert answers[0].error
+    assert answers[0].refusal is Refusal.BOND_EXCEEDS_FREE
+    assert answers[0].error == SENTENCES[Refusal.BOND_EXCEEDS_FREE]
 
 
 def make_executed(builder: LedgerBuilder) -> BlockExecuted:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from protocol.codec import decode, decode_union, encode, encode_union
 from protocol.errors import InvariantViolation, MalformedMessage
+from protocol.genesis import TaskSpec
 from protocol.messages import ConsensusMessage, OperationMessage, Votes
 from protocol.operations import Bond, Operation, OperationContent, SealBallot
 from protocol.outcomes import OperationResult, StakeMove, StakeReason
+from protocol.refusals import Refusal
 from protocol.units import Epoch, MemberId, Round, Sequence, Signature, Stake, View
 from protocol.votes import VoteContent, VoteKind
 from tests.protocol.strategies import CLASSES, UNIONS, draw_any
@@ -25,7 +27,8 @@ EXAMPLES = max(20, settings.default.max_examples // 8) if settings.default is no
 
 VOTE = VoteContent(epoch=Epoch(0), kind=VoteKind.NOTARIZE, view=View(5), block_hash=make_digest("block"))
 MOVE = StakeMove(member=MemberId(make_digest("member")), reason=StakeReason.BOND, amount=Stake(7))
-RESULT = OperationResult(operation_id=make_digest("operation"), error="no")
+RESULT = OperationResult(operation_id=make_digest("operation"), refusal=Refusal.BOND_EXCEEDS_FREE)
+TASK = TaskSpec(name="no", params=())
 MESSAGE = OperationMessage(operation=b"x", attempt=3)
 
 
@@ -119,6 +122,7 @@ def splice(encoded: bytes, old: bytes, new: bytes) -> bytes:
 
 VOTE_BYTES = encode(VOTE)
 RESULT_BYTES = encode(RESULT)
+TASK_BYTES = encode(TASK)
 MESSAGE_BYTES = encode(MESSAGE)
 
 
@@ -143,9 +147,7 @@ MESSAGE_BYTES = encode(MESSAGE)
         pytest.param(
             VoteContent, splice(VOTE_BYTES, b"\xc4\x20", b"\xc5\x00\x20"), id="binary header in 3 bytes, not 2"
         ),
-        pytest.param(
-            OperationResult, splice(RESULT_BYTES, b"\xa2no", b"\xd9\x02no"), id="string header in 2 bytes, not 1"
-        ),
+        pytest.param(TaskSpec, splice(TASK_BYTES, b"\xa2no", b"\xd9\x02no"), id="string header in 2 bytes, not 1"),
         pytest.param(VoteContent, VOTE_BYTES + b"\x00", id="a byte too many"),
         pytest.param(VoteContent, VOTE_BYTES[:-1], id="a byte too few"),
         pytest.param(VoteContent, b"", id="no bytes"),
@@ -169,8 +171,10 @@ MESSAGE_BYTES = encode(MESSAGE)
         pytest.param(VoteContent, pack(0, 0, 5, msgpack.Timestamp(1, 0)), id="a timestamp"),
         pytest.param(OperationMessage, pack("x", 3), id="a string for bytes"),
         pytest.param(OperationMessage, b"\x92\xc4\x01x\xd3" + bytes(8), id="zero in 9 bytes"),
-        pytest.param(OperationResult, pack(RESULT.operation_id, b"no"), id="bytes for a string"),
-        pytest.param(OperationResult, splice(RESULT_BYTES, b"\xa2no", b"\xa2\xff\xfe"), id="a string that is no UTF-8"),
+        pytest.param(OperationResult, pack(RESULT.operation_id, 9), id="a number that no refusal has"),
+        pytest.param(OperationResult, pack(RESULT.operation_id, "no"), id="a text for a refusal"),
+        pytest.param(TaskSpec, pack(b"no", ()), id="bytes for a string"),
+        pytest.param(TaskSpec, splice(TASK_BYTES, b"\xa2no", b"\xa2\xff\xfe"), id="a string that is no UTF-8"),
         pytest.param(ConsensusMessage, pack(), id="a union without a tag"),
         pytest.param(ConsensusMessage, pack(9, [], 0), id="an unknown tag"),
         pytest.param(ConsensusMessage, pack(True, [], 0), id="true for the tag 1"),
@@ -186,6 +190,7 @@ def test_any_other_encoding_is_refused(kind: object, encoded: bytes) -> None:
 def test_the_examples_above_decode_without_their_mistake() -> None:
     assert decode_any(VoteContent, VOTE_BYTES) == VOTE
     assert decode_any(OperationResult, RESULT_BYTES) == RESULT
+    assert decode_any(TaskSpec, TASK_BYTES) == TASK
     assert decode_any(OperationMessage, MESSAGE_BYTES) == MESSAGE
     assert decode_any(ConsensusMessage, pack(1, [], 0)) == Votes(votes=(), attempt=0)
 
@@ -202,7 +207,7 @@ def test_size_is_checked_before_anything_is_parsed() -> None:
         dataclasses.replace(VOTE, view=View(-1)),
         dataclasses.replace(VOTE, view=View(2**64)),
         dataclasses.replace(MOVE, member=MemberId(b"short")),
-        dataclasses.replace(RESULT, error=cast(Any, b"bytes")),
+        dataclasses.replace(TASK, name=cast(Any, b"bytes")),
         dataclasses.replace(VOTE, kind=cast(Any, 0)),
     ],
     ids=["negative", "over 64 bits", "short bytes", "bytes for a string", "an integer for an enum"],

@@ -7,6 +7,7 @@ from protocol.messages import Votes
 from protocol.observations import BlockExecuted, PhaseEntered
 from protocol.operations import Bond, Unbond, decode_operation
 from protocol.outcomes import Phase
+from protocol.refusals import Refusal
 from protocol.units import Stake
 from tests.protocol.consensus.rig import get_messages
 from tests.protocol.lone_engine import (
@@ -117,14 +118,14 @@ def test_a_restart_goes_on_from_the_tip() -> None:
     assert node.engine.consensus.tree.tip_certificate is not None
 
 
-def test_an_operation_that_the_ledger_refuses_leaves_its_error_and_its_number() -> None:
+def test_an_operation_that_the_ledger_refuses_leaves_its_refusal_and_its_number() -> None:
     """L8."""
     node = make_node()
     node.start(100)
     effects = node.tell(OperationRequested(payload=Bond(amount=Stake(5))), 300)
     results = [result for entry in of_kind(effects, PersistBlock) for result in entry.outcome.results]
     assert len(results) == 1
-    assert "cannot bond 5" in results[0].error
+    assert results[0].refusal is Refusal.BOND_EXCEEDS_FREE
     assert get_account(node.engine.state, node.keys.member).next_sequence == 1
 
 

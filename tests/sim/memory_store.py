@@ -32,6 +32,7 @@ from protocol.ledger.state import LedgerState, compute_genesis_state, compute_st
 from protocol.ledger.transition import apply_block
 from protocol.operations import compute_operation_id, decode_operation
 from protocol.outcomes import BlockOutcome, RoundRecord
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Round
 
 _BYTES_MAX = 1 << 30
@@ -249,7 +250,7 @@ class MemoryStore:
                 return False
 
     def _get_executed(self, effect: PersistBlock) -> int:
-        executed = {result.operation_id for result in effect.outcome.results if not result.error}
+        executed = {result.operation_id for result in effect.outcome.results if result.refusal is Refusal.NONE}
         contents = (
             decode_operation(operation).content
             for operation in effect.finalized.block.operations

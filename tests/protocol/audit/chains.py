@@ -14,6 +14,7 @@ from protocol.genesis import Genesis
 from protocol.operations import Bond, ReportEvidence, Unbond
 from protocol.outcomes import BlockOutcome, RoundRecord
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import Stake, View
 from tests.helpers import LedgerBuilder, make_ballot, make_equivocation, make_founders
 
@@ -105,4 +106,8 @@ def rewrite_header(height: int, change: Callable[[BlockHeader], BlockHeader]) ->
 
 def find_height_with_refusal() -> int:
     heights = enumerate(build_chain().blocks, start=1)
-    return next(height for height, built in heights if any(result.error for result in built.outcome.results))
+    return next(
+        height
+        for height, built in heights
+        if any(result.refusal is not Refusal.NONE for result in built.outcome.results)
+    )

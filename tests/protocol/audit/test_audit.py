@@ -12,6 +12,7 @@ import pytest
 from protocol.audit import verify_export
 from protocol.ledger.state import compute_state_root
 from protocol.outcomes import BlockOutcome, OperationResult, RoundRecord, StakeMove, StakeReason, Verdict
+from protocol.refusals import Refusal
 from protocol.units import Height, Millis, Round, Stake
 from tests.helpers import make_digest
 from tests.protocol.audit.chains import (
@@ -37,6 +38,7 @@ def test_an_honest_export_is_good_and_reported_in_full() -> None:
     assert report.accounts == builder.state.accounts
     assert report.model_digest == builder.state.model_digest
     assert (report.degraded_count, report.refused_count) == (3, 1)
+    assert report.refusals == ((Refusal.BOND_EXCEEDS_FREE, 1),)
     assert report.operation_count == sum(len(built.outcome.results) for built in builder.blocks)
     assert report.certificate_count == len(builder.blocks) // 3 + 1
     assert report.signature_count == (2 * len(builder.blocks) + report.operation_count + 4 * report.certificate_count)
@@ -126,7 +128,7 @@ def change_first_result(outcome: BlockOutcome, result: OperationResult) -> Block
 def test_what_an_operation_came_to_is_compared() -> None:
     height = find_height_with_refusal()
     results = build_chain().blocks[height - 1].outcome.results
-    refused = replace(results[0], error="no")
+    refused = replace(results[0], refusal=Refusal.OFFENCE_KNOWN)
     renamed = replace(results[0], operation_id=make_digest("other"))
     failures = [
         expect_failure(rewrite_outcome(height, lambda outcome: change_first_result(outcome, refused))),
@@ -134,7 +136,7 @@ def test_what_an_operation_came_to_is_compared() -> None:
         expect_failure(rewrite_outcome(height, lambda outcome: replace(outcome, results=results[:1]))),
     ]
     assert [failure.what for failure in failures] == [
-        "operation 0: recorded as refused (no), it is executed",
+        "operation 0: recorded as refused (OFFENCE_KNOWN), it is executed",
         "operation 0: its recorded id is another operation's",
         "operation results: 1 recorded for 3 operations",
     ]

@@ -11,6 +11,7 @@ from protocol.ledger.state import UnbondingEntry, get_account
 from protocol.operations import Bond, Unbond
 from protocol.outcomes import StakeMove, StakeReason
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import Epoch, Stake
 from tests.helpers import STAKE, LedgerBuilder, make_founders
 
@@ -80,13 +81,13 @@ def free_stake(builder: LedgerBuilder, amount: int) -> None:
 def test_nobody_bonds_what_is_not_free(builder: LedgerBuilder, amount: int) -> None:
     free_stake(builder, 30)
     outcome = builder.add_payloads((builder.founders[0].member, Bond(amount=Stake(amount))))
-    assert outcome.results[0].error == f"cannot bond {amount}: 30 micro-tokens are free"
+    assert outcome.results[0].refusal is Refusal.BOND_EXCEEDS_FREE
 
 
 @pytest.mark.parametrize("amount", [0, STAKE + 1, 2**63])
 def test_nobody_unbonds_what_is_not_bonded(builder: LedgerBuilder, amount: int) -> None:
     outcome = builder.add_payloads((builder.founders[0].member, Unbond(amount=Stake(amount))))
-    assert outcome.results[0].error == f"cannot unbond {amount}: {STAKE} micro-tokens are bonded"
+    assert outcome.results[0].refusal is Refusal.UNBOND_EXCEEDS_BONDED
 
 
 def test_a_slash_takes_bonded_first_and_then_the_soonest_unbonding(builder: LedgerBuilder) -> None:

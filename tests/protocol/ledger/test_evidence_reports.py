@@ -12,6 +12,7 @@ from protocol.ledger.state import get_account
 from protocol.operations import Bond, ReportEvidence, Unbond
 from protocol.outcomes import BlockOutcome, StakeMove, StakeReason
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import Bps, Epoch, Stake, View
 from tests.helpers import STAKE, LedgerBuilder, make_digest, make_equivocation, make_founders
 
@@ -46,7 +47,7 @@ def test_double_vote_costs_half_the_bond_and_jails(builder: LedgerBuilder) -> No
     offender = builder.founders[0].member
     outcome = report(builder, make_evidence(builder, 1))
     account = get_account(builder.state, offender)
-    assert outcome.results[0].error == ""
+    assert outcome.results[0].refusal is Refusal.NONE
     assert outcome.moves == (
         StakeMove(member=offender, reason=StakeReason.SLASH_EQUIVOCATION, amount=Stake(STAKE // 2)),
     )
@@ -66,7 +67,7 @@ def test_evidence_is_idempotent(builder: LedgerBuilder) -> None:
     report(builder, make_evidence(builder, 1))
     before = builder.state
     outcome = report(builder, make_evidence(builder, 1))
-    assert outcome.results[0].error.endswith("is convicted of view 1 already")
+    assert outcome.results[0].refusal is Refusal.OFFENCE_KNOWN
     assert (before.treasury, before.offences) == (builder.state.treasury, builder.state.offences)
 
 
@@ -80,9 +81,9 @@ def test_evidence_expires_with_the_window(builder: LedgerBuilder) -> None:
     for _ in range(7):
         builder.add_block()
     assert builder.state.epoch == 1
-    assert report(builder, make_evidence(builder, 1)).results[0].error == ""
+    assert report(builder, make_evidence(builder, 1)).results[0].refusal is Refusal.NONE
     assert builder.state.epoch == 2
-    assert report(builder, make_evidence(builder, 2)).results[0].error == "the offence in epoch 0 is too old"
+    assert report(builder, make_evidence(builder, 2)).results[0].refusal is Refusal.OFFENCE_TOO_OLD
 
 
 def test_convictions_are_forgotten_once_their_evidence_is_too_old(builder: LedgerBuilder) -> None:
@@ -95,38 +96,38 @@ def test_convictions_are_forgotten_once_their_evidence_is_too_old(builder: Ledge
 
 
 def test_evidence_of_a_view_to_come_convicts(builder: LedgerBuilder) -> None:
-    assert report(builder, make_evidence(builder, 1_000)).results[0].error == ""
+    assert report(builder, make_evidence(builder, 1_000)).results[0].refusal is Refusal.NONE
 
 
 def test_votes_that_an_honest_member_may_cast_prove_nothing(builder: LedgerBuilder) -> None:
     evidence = make_evidence(builder, 1)
     outcome = report(builder, replace(evidence, second=evidence.first))
-    assert outcome.results[0].error == "evidence: an honest member may cast both votes"
+    assert outcome.results[0].refusal is Refusal.EVIDENCE_PROVES_NOTHING
     assert not get_account(builder.state, builder.founders[0].member).is_jailed
 
 
 def test_a_forged_vote_proves_nothing(builder: LedgerBuilder) -> None:
     evidence = make_evidence(builder, 1)
     forged = replace(evidence, second=replace(evidence.second, block_hash=make_digest("forged")))
-    assert "wrong vote signature" in report(builder, forged).results[0].error
+    assert report(builder, forged).results[0].refusal is Refusal.EVIDENCE_PROVES_NOTHING
 
 
 def test_evidence_of_another_chain_proves_nothing(builder: LedgerBuilder) -> None:
     evidence = make_equivocation(make_digest("other chain"), builder.founders[0].signing_key, View(1))
-    assert "wrong vote signature" in report(builder, evidence).results[0].error
+    assert report(builder, evidence).results[0].refusal is Refusal.EVIDENCE_PROVES_NOTHING
 
 
 def test_a_strangers_offence_is_no_matter_of_this_ledger(builder: LedgerBuilder) -> None:
     stranger = next(keys for keys in make_founders(5) if keys.member not in {own.member for own in builder.founders})
     evidence = make_equivocation(builder.chain_id, stranger.signing_key, View(1))
-    assert report(builder, evidence).results[0].error.endswith("is no member")
+    assert report(builder, evidence).results[0].refusal is Refusal.OFFENDER_NOT_A_MEMBER
 
 
 def test_a_jailed_member_without_stake_cannot_be_convicted_further() -> None:
     builder = LedgerBuilder(make_founders(4), replace(Parameters(), slash_equivocation_bps=Bps(10_000)))
     report(builder, make_evidence(builder, 1))
     outcome = report(builder, make_evidence(builder, 2))
-    assert outcome.results[0].error.endswith("is jailed and has nothing left to slash")
+    assert outcome.results[0].refusal is Refusal.NOTHING_TO_SLASH
 
 
 def test_the_record_of_convictions_is_bounded(builder: LedgerBuilder) -> None:
@@ -134,7 +135,7 @@ def test_the_record_of_convictions_is_bounded(builder: LedgerBuilder) -> None:
     offender = builder.founders[0].member
     draft.offences = {Offence(member=offender, epoch=Epoch(0), view=View(view)) for view in range(OFFENCES_MAX)}
     newest = Offence(member=offender, epoch=Epoch(0), view=View(OFFENCES_MAX))
-    with pytest.raises(InvalidOperation, match="too many convictions"):
+    with pytest.raises(InvalidOperation, match="OFFENCES_FULL"):
         check_offence(draft, builder.parameters, newest)
     draft.epoch = Epoch(2)
     newest = Offence(member=offender, epoch=Epoch(2), view=View(OFFENCES_MAX))
@@ -149,11 +150,11 @@ def test_a_jailed_member_is_drawn_for_nothing_and_may_still_move_its_stake(build
     builder.pass_deadline()
     assert offender not in {entry.member for entry in builder.round.eligible}
     outcome = builder.add_payloads((offender, Unbond(amount=Stake(1))), (offender, Bond(amount=Stake(1))))
-    assert [result.error for result in outcome.results] == ["", "cannot bond 1: 0 micro-tokens are free"]
+    assert [result.refusal for result in outcome.results] == [Refusal.NONE, Refusal.BOND_EXCEEDS_FREE]
 
 
 def test_a_jailed_member_may_report_others(builder: LedgerBuilder) -> None:
     report(builder, make_evidence(builder, 1))
     other = make_equivocation(builder.chain_id, builder.founders[2].signing_key, View(1))
     outcome = builder.add_payloads((builder.founders[0].member, ReportEvidence(evidence=other)))
-    assert outcome.results[0].error == ""
+    assert outcome.results[0].refusal is Refusal.NONE

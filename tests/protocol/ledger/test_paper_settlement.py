@@ -7,6 +7,7 @@ from protocol.ledger.state import get_account
 from protocol.operations import Ballot, Bond
 from protocol.outcomes import RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters, check_parameters, make_paper_parameters
+from protocol.refusals import Refusal
 from protocol.units import MICRO_TOKENS_PER_TOKEN, Stake
 from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_digest, make_founders
 
@@ -108,7 +109,7 @@ def test_an_exhausted_member_is_out_for_good() -> None:
             builder.run_round()
     assert get_account(builder.state, poor).bonded == 0
     give_free_stake(builder)
-    assert builder.add_payloads((poor, Bond(amount=STAKE))).results[0].error == ""
+    assert builder.add_payloads((poor, Bond(amount=STAKE))).results[0].refusal is Refusal.NONE
     builder.run_round()
     assert get_account(builder.state, poor).bonded >= PAPER.bond_min
     assert poor not in {entry.member for entry in builder.round.eligible}

@@ -1,9 +1,10 @@
-"""Sequence numbers (L8): every operation is judged once, and a refused one leaves nothing but its error."""
+"""Sequence numbers (L8): every operation is judged once, and a refused one leaves nothing but its refusal."""
 
 from dataclasses import replace
 
 from protocol.ledger.state import LedgerState, get_account
 from protocol.operations import Bond, Unbond, compute_operation_id
+from protocol.refusals import Refusal
 from protocol.units import Stake
 from tests.helpers import LedgerBuilder, make_founders
 
@@ -26,7 +27,7 @@ def test_operations_in_order_are_executed_and_named() -> None:
     member = builder.founders[0].member
     operations = builder.sign_all([(member, Unbond(amount=Stake(1))), (member, Unbond(amount=Stake(2)))])
     outcome = builder.add_block(operations)
-    assert [result.error for result in outcome.results] == ["", ""]
+    assert [result.refusal for result in outcome.results] == [Refusal.NONE, Refusal.NONE]
     assert [result.operation_id for result in outcome.results] == [compute_operation_id(op) for op in operations]
     assert get_account(builder.state, member).next_sequence == 2
 
@@ -38,7 +39,7 @@ def test_a_replayed_operation_is_refused_and_consumes_nothing() -> None:
     builder.add_block((operation,))
     before = builder.state
     outcome = builder.add_block((operation,))
-    assert outcome.results[0].error == "sequence 0, the member's next is 1"
+    assert outcome.results[0].refusal is Refusal.WRONG_SEQUENCE
     assert forget_time(before, builder.state) == builder.state
 
 
@@ -46,7 +47,7 @@ def test_an_operation_too_early_is_refused_and_consumes_nothing() -> None:
     builder = LedgerBuilder(make_founders(3))
     member = builder.founders[0].member
     outcome = builder.add_block((builder.sign(member, Unbond(amount=Stake(5)), offset=1),))
-    assert outcome.results[0].error == "sequence 1, the member's next is 0"
+    assert outcome.results[0].refusal is Refusal.WRONG_SEQUENCE
     assert get_account(builder.state, member).next_sequence == 0
 
 
@@ -55,7 +56,7 @@ def test_a_refused_operation_consumes_its_number_and_leaves_no_other_trace() -> 
     member = builder.founders[0].member
     before = builder.state
     outcome = builder.add_payloads((member, Bond(amount=Stake(1))))
-    assert outcome.results[0].error == "cannot bond 1: 0 micro-tokens are free"
+    assert outcome.results[0].refusal is Refusal.BOND_EXCEEDS_FREE
     assert outcome.moves == ()
     expected = tuple(
         replace(account, next_sequence=type(account.next_sequence)(1)) if account.member == member else account

@@ -7,6 +7,7 @@ import pytest
 
 from protocol.operations import SubmitUpdate
 from protocol.parameters import Parameters
+from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
 from tests.helpers import LedgerBuilder, make_digest, make_founders, make_manifest
 
@@ -18,46 +19,46 @@ def builder() -> LedgerBuilder:
     return builder
 
 
-def submit(builder: LedgerBuilder, member: MemberId, manifest: SubmitUpdate) -> str:
-    return builder.add_payloads((member, manifest)).results[0].error
+def submit(builder: LedgerBuilder, member: MemberId, manifest: SubmitUpdate) -> Refusal:
+    return builder.add_payloads((member, manifest)).results[0].refusal
 
 
 def test_a_proposers_update_is_recorded(builder: LedgerBuilder) -> None:
     proposer = builder.round.proposers[0]
     manifest = make_manifest(builder.round, artifact=make_digest("update"))
-    assert submit(builder, proposer, manifest) == ""
+    assert submit(builder, proposer, manifest) is Refusal.NONE
     assert [(entry.member, entry.manifest) for entry in builder.round.updates] == [(proposer, manifest)]
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "refusal"),
     [
-        pytest.param(lambda m: replace(m, round=Round(2)), "round 2 is not open, round 1 is", id="round"),
-        pytest.param(lambda m: replace(m, base_digest=make_digest("x")), "trained from model", id="base"),
-        pytest.param(lambda m: replace(m, scale_exponents=(-20,)), "scale exponent", id="scale count"),
-        pytest.param(lambda m: replace(m, scale_exponents=(-20, -7)), "exponent -7", id="scale"),
-        pytest.param(lambda m: replace(m, artifact_bytes=m.artifact_bytes - 1), "updates have", id="size"),
-        pytest.param(lambda m: replace(m, example_count=-1), "negative number", id="examples"),
+        pytest.param(lambda m: replace(m, round=Round(2)), Refusal.WRONG_ROUND, id="round"),
+        pytest.param(lambda m: replace(m, base_digest=make_digest("x")), Refusal.WRONG_BASE, id="base"),
+        pytest.param(lambda m: replace(m, scale_exponents=(-20,)), Refusal.MANIFEST_WRONG, id="scale count"),
+        pytest.param(lambda m: replace(m, scale_exponents=(-20, -7)), Refusal.MANIFEST_WRONG, id="scale"),
+        pytest.param(lambda m: replace(m, artifact_bytes=m.artifact_bytes - 1), Refusal.MANIFEST_WRONG, id="size"),
+        pytest.param(lambda m: replace(m, example_count=-1), Refusal.MANIFEST_WRONG, id="examples"),
     ],
 )
 def test_a_manifest_that_does_not_fit_the_round_is_refused(
-    builder: LedgerBuilder, change: Callable[[SubmitUpdate], SubmitUpdate], error: str
+    builder: LedgerBuilder, change: Callable[[SubmitUpdate], SubmitUpdate], refusal: Refusal
 ) -> None:
     manifest = change(make_manifest(builder.round, artifact=make_digest("update")))
-    assert error in submit(builder, builder.round.proposers[0], manifest)
+    assert submit(builder, builder.round.proposers[0], manifest) is refusal
     assert builder.round.updates == ()
 
 
 def test_who_was_not_drawn_to_propose_may_not_submit(builder: LedgerBuilder) -> None:
     manifest = make_manifest(builder.round, artifact=make_digest("update"))
-    assert submit(builder, builder.round.voters[0], manifest) == "not drawn to propose in round 1"
+    assert submit(builder, builder.round.voters[0], manifest) is Refusal.NOT_A_PROPOSER
 
 
 def test_a_proposer_submits_once(builder: LedgerBuilder) -> None:
     proposer = builder.round.proposers[0]
     submit(builder, proposer, make_manifest(builder.round, artifact=make_digest("update")))
     second = submit(builder, proposer, make_manifest(builder.round, artifact=make_digest("another")))
-    assert second == "an update for round 1 is submitted already"
+    assert second is Refusal.UPDATE_REPEATED
     assert len(builder.round.updates) == 1
 
 
@@ -65,20 +66,20 @@ def test_a_copy_of_anothers_update_is_refused(builder: LedgerBuilder) -> None:
     manifest = make_manifest(builder.round, artifact=make_digest("update"))
     first, second = builder.round.proposers
     submit(builder, first, manifest)
-    assert submit(builder, second, manifest).endswith("is another proposer's")
+    assert submit(builder, second, manifest) is Refusal.UPDATE_COPIED
 
 
 def test_no_update_is_taken_after_training(builder: LedgerBuilder) -> None:
     late = make_manifest(builder.round, artifact=make_digest("late"))
     builder.run_training()
-    assert submit(builder, builder.round.proposers[0], late) == "round 1 is in phase SEAL, not TRAIN"
+    assert submit(builder, builder.round.proposers[0], late) is Refusal.WRONG_PHASE
 
 
 def test_no_update_is_taken_while_no_round_is_open() -> None:
     builder = LedgerBuilder(make_founders(7), replace(Parameters(), rounds_max=Round(1)))
     late = make_manifest(builder.round, artifact=make_digest("late"))
     builder.run_round()
-    assert submit(builder, builder.founders[0].member, late) == "no round is open"
+    assert submit(builder, builder.founders[0].member, late) is Refusal.NO_ROUND_OPEN
 
 
 def test_the_order_of_arrival_does_not_show_in_the_round() -> None:
