@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+from protocol.ledger.draft import open_draft
+from protocol.ledger.operations import apply_operation
 from protocol.ledger.state import LedgerState, get_account
-from protocol.operations import Bond, Unbond, compute_operation_id
+from protocol.operations import Bond, Unbond, compute_operation_id, decode_operation
 from protocol.refusals import Refusal
-from protocol.units import Stake
+from protocol.units import MemberId, Stake
 from tests.helpers import LedgerBuilder, make_founders
+from tests.values import SCHEMA, make_digest
 
 
 def forget_time(state: LedgerState, reference: LedgerState) -> LedgerState:
@@ -30,6 +33,17 @@ def test_operations_in_order_are_executed_and_named() -> None:
     assert [result.refusal for result in outcome.results] == [Refusal.NONE, Refusal.NONE]
     assert [result.operation_id for result in outcome.results] == [compute_operation_id(op) for op in operations]
     assert get_account(builder.state, member).next_sequence == 2
+
+
+def test_who_has_no_account_is_no_member() -> None:
+    """L1: a block with a stranger's operation is refused as a whole, so this shows only in a draft."""
+    builder = LedgerBuilder(make_founders(3))
+    stranger = MemberId(make_digest("stranger"))
+    encoded = builder.sign(builder.founders[0].member, Unbond(amount=Stake(1)))
+    operation = decode_operation(encoded)
+    operation = replace(operation, content=replace(operation.content, member=stranger))
+    result = apply_operation(open_draft(builder.state), builder.parameters, SCHEMA, encoded, operation)
+    assert result.refusal is Refusal.NOT_A_MEMBER
 
 
 def test_a_replayed_operation_is_refused_and_consumes_nothing() -> None:
