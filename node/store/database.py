@@ -16,7 +16,7 @@ from node.errors import ConfigError, DiskFull, NodeError, StoreCorrupt
 APPLICATION_ID: Final = 0x706E7978
 """``pnyx`` in ASCII; it tells our databases from anybody else's."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _BUSY_TIMEOUT_S: Final = 5.0
 

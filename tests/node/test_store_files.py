@@ -141,7 +141,7 @@ async def test_the_ledger_of_another_chain_is_refused(home: StoreHome) -> None:
         SqliteReader(home.ledger, stranger.builder.chain_id)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(2, "install the newer pnyx"), (-1, "move it away and start again")])
+@pytest.mark.parametrize(("version", "advice"), [(3, "install the newer pnyx"), (-1, "move it away and start again")])
 async def test_another_format_is_refused(home: StoreHome, version: int, advice: str) -> None:
     home.open_store().close()
     with closing(sqlite3.connect(home.ledger)) as connection:
