@@ -6,12 +6,15 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 # Passed on to the demo: make demo DEMO_ARGS="--nodes 5 --rounds 6"
 DEMO_ARGS ?=
+# How long a soak takes (for ever without it), its first seed, and whatever else python -m tests.sim.soak --help names:
+# make soak SECONDS=600 SEED=1000 SOAK_ARGS="--tier a"
+SOAK_ARGS ?=
 # Passed on to pytest: make test TEST_ARGS="tests/protocol -x"
 TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint types imports tidy format bench clean prerequisites
+.PHONY: help setup demo test check lint types imports tidy format bench soak clean prerequisites
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -19,6 +22,7 @@ help: ## Say what can be made.
 	@echo "make check   run the linters, the type checker and the import contracts"
 	@echo "make format  sort imports and apply the safe fixes"
 	@echo "make bench   measure: gossip delivery, seconds per round, memory, start-up"
+	@echo "make soak    simulate networks on all cores, seed after seed: SECONDS=n, for ever without it; SEED=first"
 	@echo "make setup   install everything into $(VENV), nothing else"
 	@echo "make clean   remove $(VENV) and all caches"
 	@echo
@@ -52,6 +56,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@$(PY) -m bench
+
+soak: $(STAMP)
+	@$(PY) -m tests.sim.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
