@@ -1,27 +1,33 @@
 """What must hold in every run, whatever the faults: watched from outside the code under test.
 
 Agreement: one block and one state per height. Conservation: every micro-token is somewhere, once (L2). Nobody framed:
-no honest member is ever jailed (L7). No contradiction: no honest key signs two things that exclude each other, over all
-its lives (C10). Durable first: a vote is on its node's disk before it leaves (C10). Intact ledgers: each final block
-has its leader's signature and fits its own certificate.
+no honest member is ever jailed (L7), and nothing that anybody ever sent, put together, would convict one. No
+contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable first: a vote
+is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's signature and fits its
+own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 from protocol.blocks import BlockHeader, check_block_signature, compute_block_hash
-from protocol.codec import decode_union
-from protocol.evidence import is_conflict
+from protocol.codec import decode, decode_union
+from protocol.errors import InvalidMessage, MalformedMessage
+from protocol.evidence import check_evidence, is_conflict
 from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock, PersistBlock
 from protocol.journal import OwnVoteRecord
 from protocol.ledger.state import LedgerState, build_validator_set
-from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.operations import ReportEvidence, decode_operation
+from protocol.outcomes import StakeReason
 from protocol.units import Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
-from protocol.votes import Certificate, Vote, VoteKind, split_certificate
-from tests.sim.node import Disk, SimNode
+from protocol.votes import Certificate, Vote, VoteKind, check_vote, split_certificate
+from tests.sim.disk import Disk
+from tests.sim.node import SimNode
 
 
 @dataclass(slots=True)
@@ -57,6 +63,35 @@ class SignatureBook:
     def add_certificate(self, certificate: Certificate) -> None:
         """Take down the votes in a certificate."""
         for vote in split_certificate(self.validators[certificate.epoch], certificate):
+            self.add_vote(vote)
+
+    def add_message_of_liar(self, chain_id: Digest, message: ConsensusMessage) -> None:
+        """Take down those signatures of an adversary's message that are what they claim to be, whoever made them."""
+        match message:
+            case Votes(votes=votes):
+                for vote in votes:
+                    self._add_vote_if_true(chain_id, vote)
+            case Certificates(certificates=certificates):
+                for certificate in certificates:
+                    self._add_certificate_if_true(chain_id, certificate)
+            case Proposal(block=block, parent_certificate=parent, nullifications=nullifications):
+                with suppress(InvalidMessage):
+                    check_block_signature(chain_id, block.header, block.signature)
+                    self.add_proposal(block.header)
+                for justification in (*nullifications, *([] if parent is None else [parent])):
+                    self._add_certificate_if_true(chain_id, justification)
+
+    def _add_certificate_if_true(self, chain_id: Digest, certificate: Certificate) -> None:
+        validators = self.validators.get(certificate.epoch)
+        with suppress(InvalidMessage):
+            for vote in () if validators is None else split_certificate(validators, certificate):
+                self._add_vote_if_true(chain_id, vote)
+
+    def _add_vote_if_true(self, chain_id: Digest, vote: Vote) -> None:
+        if vote in self.votes.get((vote.member, vote.epoch, vote.view), ()):
+            return
+        with suppress(InvalidMessage):
+            check_vote(chain_id, vote)
             self.add_vote(vote)
 
     def add_vote(self, vote: Vote) -> None:
@@ -107,6 +142,7 @@ class Checkers:
     def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
         """Check what an honest node says."""
         if topic is not Topic.CONSENSUS:
+            self._check_report(message)
             return
         decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
         self.book.add_message(decoded)
@@ -116,15 +152,33 @@ class Checkers:
                 assert is_durable(node.disk, vote), f"{vote.kind.name} of view {vote.view} left before it was durable"
 
     def on_adversary(self, topic: Topic, message: bytes) -> None:
-        """Take down what an adversary signs; forged signatures are nobody's."""
-        if topic is Topic.CONSENSUS:
+        """Take down what an adversary sends; forged signatures are nobody's."""
+        if topic is Topic.OPERATIONS:
+            self._check_report(message)
+            return
+        with suppress(MalformedMessage):
             decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
-            if isinstance(decoded, Votes):
-                for vote in decoded.votes:
-                    if vote.member not in self.honest:
-                        self.book.add_vote(vote)
-            elif isinstance(decoded, Proposal):
-                self.book.add_proposal(decoded.block.header)
+            self.book.add_message_of_liar(self.chain_id, decoded)
+        assert not self.book.liars & self.honest, "what adversaries sent convicts an honest member"
+
+    def check_slashed(self, node: SimNode) -> None:
+        """Check that everybody in jail on a node's ledger was slashed there (L7)."""
+        jailed = {account.member for account in node.disk.state.accounts if account.is_jailed}
+        slashed = {
+            move.member
+            for outcome in node.disk.outcomes
+            for move in outcome.moves
+            if move.reason is StakeReason.SLASH_EQUIVOCATION
+        }
+        assert jailed == slashed, "somebody is in jail and was not slashed, or the other way round"
+
+    def _check_report(self, message: bytes) -> None:
+        """Check that an operation holds no evidence that would convict an honest member."""
+        with suppress(MalformedMessage, InvalidMessage):
+            operation = decode_operation(decode(OperationMessage, message, bytes_max=len(message)).operation)
+            if isinstance(operation.content.payload, ReportEvidence):
+                offence = check_evidence(self.chain_id, operation.content.payload.evidence)
+                assert offence.member not in self.honest, "an honest member can be convicted"
 
     def check_forks_convict(self) -> None:
         """Check that whoever made a fork possible holds a third of the weight and is proven a liar."""

@@ -1,8 +1,8 @@
 """Tier A of the simulator: bare engines on one heap, in virtual milliseconds; one seed is one execution.
 
 Nodes exchange bytes, never objects. A node's disk takes each batch of records as a whole before anything leaves, as the
-driver does it; a crash may come before the batch is durable, or after it and before it is sent. Every purpose has its
-own stream of random numbers, so that a change in one does not shift the others.
+driver does it; what a crash may leave of it is in :mod:`tests.sim.disk`. Every purpose has its own stream of random
+numbers, so that a change in one does not shift the others.
 """
 
 import random
@@ -35,14 +35,18 @@ from protocol.interface import (
 )
 from protocol.ledger.state import compute_genesis_state
 from protocol.units import Millis
+from tests.sim.bounds import check_bounds, check_journal, check_view
 from tests.sim.checkers import Checkers, SignatureBook
+from tests.sim.disk import Disk, find_whole_batch
 from tests.sim.events import EventLoop
+from tests.sim.faults import Doom, Dooms, schedule_faults
 from tests.sim.keys import NodeKeys
 from tests.sim.network import Faults, Network
-from tests.sim.node import Action, Adversary, Disk, SendTo, SimNode
+from tests.sim.node import Action, Adversary, SendTo, SimNode
 from tests.sim.surroundings import Surroundings
 
-RESTART_MS_MIN, RESTART_MS_MAX = 100, 3_000
+CLOCK_READ_MS = 1_000
+"""How long the driver may take to notice that its clock was set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,8 @@ class Setting:
     may_fork: bool = False
     absent: frozenset[int] = frozenset()
     """Nodes that never start and that nobody waits for."""
+    late_ms: Mapping[int, int] = field(default_factory=dict)
+    """Nodes that start only then."""
 
 
 class Cluster:
@@ -86,6 +92,7 @@ class Cluster:
         self.loop = EventLoop(int(setting.genesis.created_ms))
         self.network = Network(self.loop, setting.faults, seed=setting.seed, heal_ms=setting.heal_ms)
         self.random = random.Random(f"fault-{setting.seed}")
+        self.clock_random = random.Random(f"clock-{setting.seed}")
         self.audit = compute_digest(Domain.STATE, compute_chain_id(setting.genesis))
         self.sent = 0
         """Messages published so far, counted once each."""
@@ -114,15 +121,16 @@ class Cluster:
             self.loop, self.network, self.nodes, setting.genesis.schema, seed=setting.seed
         )
         self._surroundings.handle = self.handle
-        self._doomed: set[int] = set()
-        self._schedule_faults()
+        self.dooms = Dooms(self.loop, self.random, self.boot)
+        schedule_faults(self)
 
     # What a run is made of.
 
     def start(self, *indexes: int) -> None:
         """Start nodes, all of them by default."""
         for index in indexes or [node.index for node in self.nodes if node.index not in self.setting.absent]:
-            self.loop.at(self.random.randint(0, 50), partial(self.boot, self.nodes[index]))
+            delay_ms = self.random.randint(0, 50) + self.setting.late_ms.get(index, 0)
+            self.loop.at(delay_ms, partial(self.boot, self.nodes[index]))
 
     def is_settled(self, rounds: int) -> bool:
         """Return whether every honest node is up, has settled this many rounds, and stands at one height."""
@@ -182,28 +190,42 @@ class Cluster:
         if core is not None:
             self._perform(node, core.handle(event, self._clock(node)))
 
+    def set_clock(self, node: SimNode, skew_ms: int) -> None:
+        """Set a node's clock, as an operator or a time service does; timers follow within a second."""
+        node.skew_ms = skew_ms
+        self._wind(node, delay_ms=self.clock_random.randint(1, CLOCK_READ_MS))
+
     def _clock(self, node: SimNode) -> Millis:
         return Millis(self.loop.now_ms + node.skew_ms)
 
     # What engines order.
 
     def _perform(self, node: SimNode, actions: Sequence[Action]) -> None:
+        doom = Doom.NONE
         if node.engine is not None:
-            doom = self._draw_doom(node)
-            if doom == "lost":
+            state = node.engine.state
+            batch = [action for action in actions if isinstance(action, Persist | PersistBlock)]
+            doom = self.dooms.draw(node)
+            if doom is Doom.UNWRITTEN or (doom is Doom.TORN and not find_whole_batch(self.dooms.tear(batch))):
                 self.crash(node)
                 return
-            state = node.engine.state
-            blocks = [action for action in actions if isinstance(action, PersistBlock)]
+            blocks = [action for action in batch if isinstance(action, PersistBlock)]
             self.checkers.on_batch(node, blocks, state)
             for block in blocks:
                 self._note(node, block.outcome.state_root)
-            node.disk.write(actions, state, node.member)
-            if doom == "unsent":
+            node.disk.write(batch, state, node.member)
+            check_bounds(node.engine)
+            if blocks:
+                check_view(node.engine)
+                check_journal(node.engine, node.disk)
+            if doom in {Doom.TORN, Doom.UNSENT}:
                 self.crash(node)
                 return
-        for action in actions:
+        last = self.random.randint(0, len(actions)) if doom is Doom.HALF_SENT else len(actions)
+        for action in actions[:last]:
             self._act(node, action)
+        if doom is Doom.HALF_SENT:
+            self.crash(node)
 
     def _act(self, node: SimNode, action: Action) -> None:
         match action:
@@ -214,7 +236,8 @@ class Cluster:
             case SendTo(receivers=receivers, topic=topic, message=message):
                 self._publish(node, topic, message, receivers)
             case ArmTimer(at_ms=at_ms):
-                self._arm(node, at_ms - node.skew_ms)
+                node.timer_ms = at_ms
+                self._wind(node)
             case AskWitnesses():
                 self._surroundings.ask_witnesses(node)
             case SetMembers():
@@ -243,7 +266,7 @@ class Cluster:
         for receiver in receivers:
             if receiver != node.index:
                 deliver = partial(self._receive, node, self.nodes[receiver], topic, message)
-                self.network.send(node.index, receiver, deliver)
+                self.network.send(node.index, receiver, len(message), deliver)
 
     def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
         if node.adversary is not None:
@@ -256,40 +279,20 @@ class Cluster:
         if admitted.event is not None:
             self.handle(node, admitted.event)
 
-    def _arm(self, node: SimNode, at_ms: int) -> None:
-        at_ms = max(at_ms, self.loop.now_ms + 1)
-        node.timer_ms = at_ms
-        incarnation = node.incarnation
+    def _wind(self, node: SimNode, *, delay_ms: int = 1) -> None:
+        """Let a node's timer go off when its clock comes to the time, and not before the delay is over."""
+        at_ms, incarnation = node.timer_ms, node.incarnation
+        if at_ms is None:
+            return
 
         def fire() -> None:
-            if node.timer_ms == at_ms and node.incarnation == incarnation:
+            is_current = node.timer_ms == at_ms and node.incarnation == incarnation
+            if is_current and self._clock(node) >= at_ms:
                 node.timer_ms = None
                 self.handle(node, TimeAdvanced())
 
-        self.loop.at(at_ms - self.loop.now_ms, fire)
+        self.loop.at(max(at_ms - self._clock(node), delay_ms), fire)
 
     def _note(self, node: SimNode, fact: bytes) -> None:
         now = self.loop.now_ms.to_bytes(8, "big")
         self.audit = compute_digest(Domain.STATE, self.audit, bytes([node.index]), now, fact)
-
-    # What goes wrong.
-
-    def _draw_doom(self, node: SimNode) -> str:
-        """Return whether this node crashes right here: before its batch is durable, or before it is sent."""
-        if node.index not in self._doomed:
-            return ""
-        self._doomed.discard(node.index)
-        self.loop.at(self.random.randint(RESTART_MS_MIN, RESTART_MS_MAX), lambda: self.boot(node))
-        return self.random.choice(["lost", "unsent"])
-
-    def _schedule_faults(self) -> None:
-        span, faults = self.setting.heal_ms, self.setting.faults
-        for _ in range(faults.crashes):
-            index = self.random.choice(self.honest).index
-            self.loop.at(self.random.randrange(max(1, span)), partial(self._doomed.add, index))
-        for _ in range(faults.partitions):
-            begin = self.random.randrange(max(1, span))
-            side = [index for index in range(len(self.nodes)) if self.random.random() < 0.5]
-            self.loop.at(begin, partial(self.network.split, side))
-            self.loop.at(min(begin + self.random.randint(200, 4_000), span), self.network.heal)
-        self.loop.at(span, self.network.heal)

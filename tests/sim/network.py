@@ -17,11 +17,21 @@ class Faults:
     duplication: float = 0.0
     delay_ms_max: int = 60
     """Delays are uniform up to this, so that messages overtake each other."""
-    crashes: int = 0
-    """Crashes spread over the faulty time; each node restarts after a while."""
+    late: float = 0.0
+    """The share of messages that come very late, long after others that were sent after them."""
+    late_ms_max: int = 6_000
+    message_bytes_max: int | None = None
+    """Whatever is longer is lost, as on a path that swallows large packets; None lets everything through."""
     partitions: int = 0
     """Times at which the network falls into two halves for a while."""
+    one_way_partitions: int = 0
+    """Times at which one half is not heard by the other for a while, and hears it still."""
+    crashes: int = 0
+    """Crashes spread over the faulty time; each node restarts after a while."""
     clock_skew_ms_max: int = 0
+    clock_steps: int = 0
+    """Times at which a node's clock is set forward or back; in the end it is set right."""
+    clock_step_ms_max: int = 0
 
 
 class Network:
@@ -32,33 +42,50 @@ class Network:
         self._faults = faults
         self._heal_ms = loop.start_ms + heal_ms
         self._groups: dict[int, int] = {}
+        self._mutes: list[frozenset[int]] = []
         self.bridges: frozenset[int] = frozenset()
         """Nodes that everybody hears whatever falls apart: adversaries have friends."""
         self.random = random.Random(f"network-{seed}")
+        self._late = random.Random(f"late-{seed}")
 
-    def send(self, sender: int, receiver: int, deliver: Callable[[], None]) -> None:
+    def send(self, sender: int, receiver: int, size_bytes: int, deliver: Callable[[], None]) -> None:
         """Carry one message, or lose it."""
-        is_faulty = self._loop.now_ms < self._heal_ms
+        faults, is_faulty = self._faults, self._loop.now_ms < self._heal_ms
         copies = 1
-        if is_faulty and self.random.random() < self._faults.loss:
+        if is_faulty and self.random.random() < faults.loss:
             copies = 0
-        elif is_faulty and self.random.random() < self._faults.duplication:
+        elif is_faulty and self.random.random() < faults.duplication:
             copies = 2
+        if is_faulty and faults.message_bytes_max is not None and size_bytes > faults.message_bytes_max:
+            copies = 0
         for _ in range(copies):
-            delay = self.random.randint(1, self._faults.delay_ms_max if is_faulty else HEALTHY_DELAY_MS_MAX)
-            if self.is_connected(sender, receiver):
+            delay = self.random.randint(1, faults.delay_ms_max if is_faulty else HEALTHY_DELAY_MS_MAX)
+            if is_faulty and faults.late and self._late.random() < faults.late:
+                delay += self._late.randint(1, faults.late_ms_max)
+            if self.is_heard(sender, receiver):
                 self._loop.at(delay, deliver)
 
-    def is_connected(self, one: int, other: int) -> bool:
-        """Return whether two nodes hear each other now."""
-        if one in self.bridges or other in self.bridges:
+    def is_heard(self, sender: int, receiver: int) -> bool:
+        """Return whether what one node sends now reaches another."""
+        if sender in self.bridges or receiver in self.bridges:
             return True
-        return self._groups.get(one, 0) == self._groups.get(other, 0)
+        if any(sender in side and receiver not in side for side in self._mutes):
+            return False
+        return self._groups.get(sender, 0) == self._groups.get(receiver, 0)
+
+    def is_connected(self, one: int, other: int) -> bool:
+        """Return whether two nodes hear each other now, so that one can ask and the other answer."""
+        return self.is_heard(one, other) and self.is_heard(other, one)
 
     def split(self, side: Iterable[int]) -> None:
         """Cut these nodes off from the others."""
         self._groups.update(dict.fromkeys(side, 1))
 
+    def mute(self, side: Iterable[int]) -> None:
+        """Let nobody else hear these nodes, which still hear everybody."""
+        self._mutes.append(frozenset(side))
+
     def heal(self) -> None:
         """Let everybody hear everybody."""
         self._groups.clear()
+        self._mutes.clear()

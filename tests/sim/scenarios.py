@@ -14,6 +14,7 @@ from tests.sim.cluster import Cluster, MakeAdversary, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
 from tests.sim.network import Faults
+from tests.sim.replay import check_end
 
 PARAMETERS: Final = Parameters(
     proposer_count=1,
@@ -195,6 +196,9 @@ def run_scenario(name: str, seed: int) -> Cluster:
             cluster.start()
             is_in_time = cluster.loop.run_until(lambda: is_done(scenario, cluster), deadline_ms=scenario.deadline_ms)
             assert is_in_time, f"not done by {scenario.deadline_ms} ms: {describe(cluster)}"
+            for node in cluster.honest:
+                cluster.checkers.check_slashed(node)
+            check_end(cluster.genesis, [node.disk for node in cluster.honest], seed=seed)
     except BaseException as error:
         error.add_note(f"repeat it: python -m tests.sim.run --scenario {name} --seed {seed}")
         raise

@@ -106,6 +106,8 @@ class Surroundings:
             for other in self._iterate_peers(node):
                 holder = other.engine or other.adversary
                 block = None if holder is None else holder.get_unfinalized_block(block_hash)
+                if not other.gives(node.index, block_hash):
+                    block = None
                 if block is not None and node.incarnation == incarnation:
                     self.handle(node, BlockFetched(block=block))
 
@@ -143,7 +145,8 @@ class Surroundings:
             if node.incarnation != incarnation or tries == 0:
                 return
             for other in self._iterate_peers(node):
-                node.disk.artifacts.update(set(digests) & other.disk.artifacts)
+                held = [digest for digest in digests if digest in other.disk.artifacts]
+                node.disk.artifacts.update(digest for digest in held if other.gives(node.index, digest))
             if node.disk.artifacts.issuperset(digests):
                 action()
             else:
