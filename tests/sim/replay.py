@@ -1,7 +1,6 @@
 """What must hold at the end of a run: every log replays to its node's state, and an export of it passes the audit."""
 
 import io
-import random
 from collections.abc import Sequence
 
 from protocol.audit import verify_export
@@ -49,9 +48,3 @@ def check_audit(genesis: Genesis, disk: Disk) -> None:
     file.seek(0)
     report = verify_export(file)
     assert report.state_root == compute_state_root(disk.state), "the audit arrives at another state"
-
-
-def check_end(genesis: Genesis, disks: Sequence[Disk], *, seed: int) -> None:
-    """Check all logs, and the export of one that the seed draws."""
-    check_replays(genesis, disks)
-    check_audit(genesis, random.Random(f"audit-{seed}").choice(disks))

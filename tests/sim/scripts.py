@@ -1,0 +1,89 @@
+"""What happens in some scenarios besides their faults: one function each, which schedules it before the run."""
+
+from functools import partial
+
+from protocol.ledger.state import compute_genesis_state
+from tests.sim.cluster import Cluster
+
+HOUR_MS = 3_600_000
+
+
+def do_nothing(_cluster: Cluster) -> None:
+    """Add nothing to a scenario's faults."""
+
+
+def restart_often(cluster: Cluster) -> None:
+    """Restart somebody every now and then, so that votes must survive for a quorum ever to come together (C10)."""
+    for delay_ms in range(300, cluster.setting.heal_ms, 700):
+        node = cluster.random.choice(cluster.honest)
+        pause_ms = cluster.random.randint(50, 500)
+        cluster.loop.at(delay_ms, partial(cluster.restart, node, after_ms=pause_ms))
+
+
+def black_out(cluster: Cluster) -> None:
+    """Take everybody down at once, twice."""
+    for begin_ms in (1_000, 5_000):
+        for node in cluster.honest:
+            delay_ms, pause_ms = begin_ms + cluster.random.randint(0, 400), cluster.random.randint(100, 3_000)
+            cluster.loop.at(delay_ms, partial(cluster.restart, node, after_ms=pause_ms))
+
+
+def stay_away(cluster: Cluster) -> None:
+    """Take one node down until the others have gone on for long."""
+    node = cluster.random.choice(cluster.honest)
+    cluster.loop.at(cluster.random.randint(500, 2_000), partial(cluster.restart, node, after_ms=60_000))
+
+
+def forget_votes(cluster: Cluster) -> None:
+    """Take one node down and let it lose its journal, or its whole database (C10)."""
+    node = cluster.random.choice(cluster.honest)
+    loses_all = cluster.random.random() < 0.5
+
+    def lose() -> None:
+        if loses_all:
+            node.disk.lose_database(compute_genesis_state(cluster.genesis))
+        else:
+            node.disk.lose_journal()
+
+    down_ms = cluster.random.randint(500, 6_000)
+    cluster.loop.at(down_ms, lambda: cluster.crash(node))
+    cluster.loop.at(down_ms + 50, lose)
+    cluster.loop.at(down_ms + cluster.random.randint(100, 2_000), lambda: cluster.boot(node))
+
+
+def set_one_clock_wrong(cluster: Cluster) -> None:
+    """Set one node's clock an hour ahead or back, for good (C8)."""
+    node = cluster.clock_random.choice(cluster.honest)
+    node.skew_ms = cluster.clock_random.choice((-HOUR_MS, HOUR_MS))
+
+
+def wait_for_the_last_third(cluster: Cluster) -> None:
+    """Check that two thirds of the weight have finalized nothing when the last third comes (C7)."""
+
+    def check() -> None:
+        assert not any(node.disk.blocks for node in cluster.nodes), "exactly two thirds finalized a block"
+
+    cluster.loop.at(min(cluster.setting.late_ms.values()) - 1, check)
+
+
+def depend_on_the_straggler(cluster: Cluster) -> None:
+    """Keep one node cut off until the heal time, and then take another one down, so that it takes the first to go on.
+
+    Meant for faults that let votes through and no block, so that the cut-off node lacks the certificates of all views
+    that the others gave up (C9, C16).
+    """
+    heal_ms = cluster.setting.heal_ms
+    straggler, weary = cluster.random.sample(cluster.honest, 2)
+    cluster.loop.at(0, partial(cluster.network.split, [straggler.index]))
+    heights: list[int] = []
+
+    def tire() -> None:
+        heights.append(max(len(node.disk.blocks) for node in cluster.honest))
+        cluster.crash(weary)
+
+    def wake() -> None:
+        assert len(straggler.disk.blocks) > heights[0], "a straggler stops everybody"
+        cluster.boot(weary)
+
+    cluster.loop.at(heal_ms + 1, tire)
+    cluster.loop.at(heal_ms + 90_000, wake)
