@@ -64,7 +64,7 @@ def build_proposal(
 def take_newest(certificates: list[Certificate], bytes_max: int) -> tuple[Certificate, ...]:
     """Return as many of the last certificates as fit, about, into so many bytes; at least one.
 
-    Whoever still lacks an older one of them gets it from the standstill messages.
+    Whoever still lacks an older one of them gets it from :func:`build_help`, sooner or later.
     """
     taken: list[Certificate] = []
     size = 0
@@ -86,15 +86,28 @@ def build_help(tree: BlockTree, attempt: int) -> list[Broadcast]:
     held = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
     held.sort(key=lambda certificate: (certificate.view, certificate.kind))
     tip = tree.tip_certificate
-    messages: list[tuple[Certificate, ...]] = []
+    messages: list[list[Certificate]] = []
     if tip is not None and held and tip.epoch != held[0].epoch:
         # A message is of one epoch: the last block of the epoch before goes by itself (C13).
-        messages.append((tip,))
+        messages.append([tip])
     elif tip is not None:
         held.append(tip)
-    if held:
-        messages.append(take_newest(held[-GOSSIP_AGAIN_MAX:], HELP_BYTES_MAX))
-    return [build_broadcast(Certificates(certificates=chosen, attempt=attempt)) for chosen in messages]
+    messages += choose_chunks(held, attempt)
+    return [build_broadcast(Certificates(certificates=tuple(chunk), attempt=attempt)) for chunk in messages]
+
+
+def choose_chunks(certificates: list[Certificate], attempt: int) -> list[list[Certificate]]:
+    """Return the newest certificates that fit into one message, and before them others of which it is the turn.
+
+    A straggler needs all of them to vote for a block on an old parent (C2), however many there are.
+    """
+    if not certificates:
+        return []
+    size = max(len(certificate.signatures) for certificate in certificates) * SIGNATURE_BYTES + CERTIFICATE_BYTES
+    count = max(1, min(GOSSIP_AGAIN_MAX, HELP_BYTES_MAX // size))
+    older, newest = certificates[:-count], certificates[-count:]
+    turns = [older[start : start + count] for start in range(0, len(older), count)]
+    return [turns[attempt % len(turns)], newest] if turns else [newest]
 
 
 class Outgoing:

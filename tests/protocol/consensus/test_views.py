@@ -6,7 +6,7 @@ import pytest
 
 from protocol.consensus.outgoing import GOSSIP_AGAIN_MAX
 from protocol.interface import Effect, FetchBlock, FetchBlocks, Observe
-from protocol.messages import Proposal
+from protocol.messages import Certificates, Proposal
 from protocol.observations import ViewFailed
 from protocol.units import Millis
 from tests.protocol.consensus.rig import (
@@ -171,15 +171,29 @@ def test_a_standstill_asks_for_bodies_that_are_missing() -> None:
     assert FetchBlock(block_hash=hash_of(FIRST)) in rig.step(1_100)
 
 
-def test_what_a_standstill_repeats_is_bounded() -> None:
-    """C9, C15."""
+def make_long_standstill(view_count: int) -> Rig:
+    """Return a node that has seen so many views fail in a row."""
     rig = make_rig(has_operations=True)
-    for view in range(1, 101):
+    for view in range(1, view_count + 1):
         rig.tell_certificates(make_certificate(NULLIFY, view), delay_ms=100)
-    effects = rig.step(60_000)
-    assert len(get_sent_certificates(effects)) == GOSSIP_AGAIN_MAX
-    assert get_sent_certificates(effects)[-1].view == 100
+    return rig
+
+
+def test_what_a_standstill_repeats_is_bounded() -> None:
+    """C9, C15: the newest certificates, and as many of the older ones."""
+    effects = make_long_standstill(200).step(60_000)
+    messages = [message for message in get_messages(effects) if isinstance(message, Certificates)]
+    assert [len(message.certificates) for message in messages] == [GOSSIP_AGAIN_MAX, GOSSIP_AGAIN_MAX]
+    assert messages[-1].certificates[-1].view == 200
     assert all(len(message.votes) <= GOSSIP_AGAIN_MAX for message in get_messages(effects) if hasattr(message, "votes"))
+
+
+def test_a_long_standstill_repeats_every_certificate_in_turns() -> None:
+    """C2, C9: a straggler needs them all to vote again."""
+    view_count = 4 * GOSSIP_AGAIN_MAX + 5
+    rig = make_long_standstill(view_count)
+    sent = [entry.view for turn in range(4) for entry in get_sent_certificates(rig.step(60_000 + 60_000 * turn))]
+    assert set(sent) == set(range(1, view_count + 1))
 
 
 def get_attempts(effects: list[Effect]) -> list[int]:
