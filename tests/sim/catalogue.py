@@ -91,8 +91,7 @@ ADVERSARIES: Final[tuple[MakeAdversary, ...]] = (
 
 ROUGH: Final = Faults(loss=0.1, duplication=0.1, delay_ms_max=120, clock_skew_ms_max=200)
 MIXED: Final = replace(ROUGH, late=0.01, crashes=3, partitions=1, one_way_partitions=1)
-VOTES_ONLY: Final = Faults(message_bytes_max=240)
-"""A single vote passes, a block or several votes together don't."""
+VOTES_ONLY: Final = Faults(loss=0.02, loses_blocks=True)
 
 THIRD: Final = tuple(TOKEN * share for share in (30, 20, 20, 20))
 BELOW_THIRD: Final = (30 * TOKEN, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN + 1)
@@ -159,8 +158,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "long-standstill-4": Scenario(
         faults=VOTES_ONLY,
-        heal_ms=160_000,
-        deadline_ms=340_000,
+        heal_ms=120_000,
+        deadline_ms=300_000,
         parameters=replace(PARAMETERS, timeout_view_max_ms=Millis(500)),
         script=scripts.depend_on_the_straggler,
     ),

@@ -18,7 +18,6 @@ from protocol.evidence import check_evidence, is_conflict
 from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock, PersistBlock
-from protocol.journal import OwnVoteRecord
 from protocol.ledger.state import LedgerState, build_validator_set
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
 from protocol.operations import ReportEvidence, decode_operation
@@ -38,6 +37,8 @@ class SignatureBook:
     """Of every epoch that a node has come to."""
     votes: dict[tuple[MemberId, Epoch, View], list[Vote]] = field(default_factory=dict)
     proposals: dict[tuple[MemberId, Epoch, View], list[BlockHeader]] = field(default_factory=dict)
+    certificates: set[Certificate] = field(default_factory=set)
+    """Those whose votes have been taken down."""
     liars: set[MemberId] = field(default_factory=set)
     """Members that signed two things that exclude each other."""
 
@@ -62,6 +63,9 @@ class SignatureBook:
 
     def add_certificate(self, certificate: Certificate) -> None:
         """Take down the votes in a certificate."""
+        if certificate in self.certificates:
+            return
+        self.certificates.add(certificate)
         for vote in split_certificate(self.validators[certificate.epoch], certificate):
             self.add_vote(vote)
 
@@ -207,9 +211,7 @@ class Checkers:
 
 def is_durable(disk: Disk, vote: Vote) -> bool:
     """Return whether a restart would remember a vote, or need not."""
-    return vote.view <= disk.state.view or any(
-        isinstance(record, OwnVoteRecord) and record.vote == vote for record in disk.records
-    )
+    return vote.view <= disk.state.view or vote in disk.votes
 
 
 def check_supply(state: LedgerState) -> None:

@@ -34,6 +34,7 @@ from protocol.interface import (
     TrainModel,
 )
 from protocol.ledger.state import compute_genesis_state
+from protocol.messages import Proposal
 from protocol.units import Millis
 from tests.sim.bounds import check_bounds, check_journal, check_view
 from tests.sim.checkers import Checkers, SignatureBook
@@ -263,10 +264,11 @@ class Cluster:
             self.checkers.on_broadcast(node, topic, message)
         else:
             self.checkers.on_adversary(topic, message)
+        is_block = topic is Topic.CONSENSUS and message[1:2] == bytes([Proposal.tag])
         for receiver in receivers:
             if receiver != node.index:
                 deliver = partial(self._receive, node, self.nodes[receiver], topic, message)
-                self.network.send(node.index, receiver, len(message), deliver)
+                self.network.send(node.index, receiver, deliver, is_block=is_block)
 
     def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
         if node.adversary is not None:

@@ -36,6 +36,7 @@ from protocol.outcomes import BlockOutcome
 from protocol.restored import Restored
 from protocol.units import Digest, MemberId, Round, View
 from protocol.units import Sequence as OperationNumber
+from protocol.votes import Vote
 
 SECTOR_BYTES: Final = 512
 CHECKSUM_BYTES: Final = 32
@@ -51,6 +52,8 @@ class Disk:
     records: list[Record] = field(default_factory=list)
     artifacts: set[Digest] = field(default_factory=set)
     has_vote_log: bool = True
+    votes: set[Vote] = field(default_factory=set)
+    """Those among the records, to find one fast."""
 
     def restore(self) -> Restored:
         """Return what a starting node finds."""
@@ -70,6 +73,8 @@ class Disk:
         for effect in batch:
             if isinstance(effect, Persist):
                 self.records.append(effect.record)
+                if isinstance(effect.record, OwnVoteRecord):
+                    self.votes.add(effect.record.vote)
                 # From here on the engine's own record tells whether it may vote.
                 self.has_vote_log |= isinstance(effect.record, VotingFloorRecord | OwnVoteRecord)
         if blocks:
@@ -81,6 +86,7 @@ class Disk:
             self.records = [
                 record for record in self.records if not _is_useless(record, state.view, account.next_sequence, settled)
             ]
+            self.votes = {record.vote for record in self.records if isinstance(record, OwnVoteRecord)}
 
     def copy(self) -> "Disk":
         """Return a backup."""
@@ -90,6 +96,7 @@ class Disk:
             outcomes=list(self.outcomes),
             records=list(self.records),
             artifacts=set(self.artifacts),
+            votes=set(self.votes),
         )
 
     def lose_database(self, genesis_state: LedgerState) -> None:
@@ -97,12 +104,12 @@ class Disk:
         self.state = genesis_state
         self.blocks = []
         self.outcomes = []
-        self.records = []
-        self.has_vote_log = False
+        self.lose_journal()
 
     def lose_journal(self) -> None:
         """Lose what was remembered above the ledger's tip (C10)."""
         self.records = []
+        self.votes = set()
         self.has_vote_log = False
 
 

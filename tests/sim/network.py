@@ -20,8 +20,8 @@ class Faults:
     late: float = 0.0
     """The share of messages that come very late, long after others that were sent after them."""
     late_ms_max: int = 6_000
-    message_bytes_max: int | None = None
-    """Whatever is longer is lost, as on a path that swallows large packets; None lets everything through."""
+    loses_blocks: bool = False
+    """True loses every proposal and nothing else, as if all leaders' links were too slow for blocks."""
     partitions: int = 0
     """Times at which the network falls into two halves for a while."""
     one_way_partitions: int = 0
@@ -48,7 +48,7 @@ class Network:
         self.random = random.Random(f"network-{seed}")
         self._late = random.Random(f"late-{seed}")
 
-    def send(self, sender: int, receiver: int, size_bytes: int, deliver: Callable[[], None]) -> None:
+    def send(self, sender: int, receiver: int, deliver: Callable[[], None], *, is_block: bool) -> None:
         """Carry one message, or lose it."""
         faults, is_faulty = self._faults, self._loop.now_ms < self._heal_ms
         copies = 1
@@ -56,7 +56,7 @@ class Network:
             copies = 0
         elif is_faulty and self.random.random() < faults.duplication:
             copies = 2
-        if is_faulty and faults.message_bytes_max is not None and size_bytes > faults.message_bytes_max:
+        if is_faulty and faults.loses_blocks and is_block:
             copies = 0
         for _ in range(copies):
             delay = self.random.randint(1, faults.delay_ms_max if is_faulty else HEALTHY_DELAY_MS_MAX)
