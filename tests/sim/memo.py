@@ -58,6 +58,6 @@ def remember_signatures() -> Iterator[None]:
             patch.setattr(module, "check_signature", check)
         patch.setattr(protocol.blocks, "check_bls_signature", check_bls)
         patch.setattr(protocol.codec, "_decode", lru_cache(MESSAGES_MAX)(protocol.codec._decode))
-        patch.setattr(protocol.blocks, "encode", lru_cache(MESSAGES_MAX)(encode))
-        patch.setattr(protocol.votes, "encode", lru_cache(MESSAGES_MAX)(encode))
+        for module in (protocol.votes, protocol.blocks, protocol.operations):
+            patch.setattr(module, "encode", lru_cache(MESSAGES_MAX)(encode))
         yield

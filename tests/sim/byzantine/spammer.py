@@ -32,11 +32,14 @@ from tests.sim.node import Action
 SPAMS = 0.1
 """How often it adds something to what it hears."""
 
-MESSAGES_MAX = 60
+MESSAGES_MAX = 40
 """Additional messages in one run, so that a run ends in time."""
 
-DOUBLES = 6
+DOUBLES = 3
 """Blocks that it proposes besides, in a view that it leads."""
+
+FLAG_COUNTS = (0, 60, 4_000)
+"""With the last one an operation is about as large as it may be."""
 
 FAR_VIEWS = (1, VIEW_WINDOW, VIEW_WINDOW + 1, 1_000, 2**40, 2**63)
 
@@ -99,7 +102,7 @@ class Spammer:
         ballot = Ballot(
             candidate_digest=self._make_digest(),
             is_accept=True,
-            update_flags=tuple(self._random.random() < 0.5 for _ in range(4_000)),
+            update_flags=tuple(self._random.random() < 0.5 for _ in range(self._random.choice(FLAG_COUNTS))),
             is_base_flagged=False,
         )
         payload = RevealBallot(round=Round(1), attempt=0, ballot=ballot, salt=Salt(self._make_digest()))
