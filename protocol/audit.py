@@ -5,8 +5,8 @@ leader's signature and reveal (B5); the operations against the header, and each 
 certificate, if there is one, against the members' weights, every signature of it; and then everything that executing
 the block did, field by field: what each operation came to, every micro-token, the draw, the ballots, the verdict, the
 model and its lineage, and the root of the state. Ballots are checked against their seals, because a reveal that does
-not open its seal is refused by the same rules again. The last block must be certified, which authenticates all before
-it.
+not open its seal is refused by the same rules again. The last block must be certified, which authenticates all of its
+epoch before it; so must the last block of every epoch, by that epoch's validators (C13).
 
 What the audit cannot know: whether the genesis document is the one that the members agreed on (compare the chain id),
 and what the artifacts hold.
