@@ -20,7 +20,7 @@ from node.driver import Driver, Hands
 from node.gate import GossipGate
 from node.inbox import INBOX_INPUTS_MAX, Inbox
 from node.observations import ObservationHub
-from node.ports import Clock, Learner, RequestHandler, Service, Store, Transport
+from node.ports import Clock, Learner, RequestHandler, Service, Store, StoreContents, Transport
 from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.submissions import Submissions
 from node.timings import Timings
@@ -77,7 +77,9 @@ class Node:
         self.inbox = Inbox(ground.inbox_inputs_max)
         self.hub = ObservationHub()
         self.submissions = Submissions(self.inbox)
-        self.engine = _wake_engine(ground)
+        contents = ground.store.load()
+        self.hub.note_records(contents.records)
+        self.engine = _wake_engine(ground, contents)
         self._recent = RecentBlocks(self._chain_id)
         self.gate = GossipGate(
             judge=self.engine.judge_gossip, inbox=self.inbox, clock=ground.clock, timings=self.timings
@@ -153,8 +155,7 @@ class Node:
         return self._recent.get(block_hash) or self.engine.get_unfinalized_block(block_hash)
 
 
-def _wake_engine(ground: Ground) -> Engine:
-    contents = ground.store.load()
+def _wake_engine(ground: Ground, contents: StoreContents) -> Engine:
     config = EngineConfig(
         genesis=ground.genesis,
         key=ground.key,

@@ -176,7 +176,7 @@ class Daemon:
         windows = Windows(
             get_state=lambda: node.engine.state,
             get_view=lambda: node.engine.consensus.view,
-            is_voting=lambda: node.hub.is_voting,
+            hub=node.hub,
             store=store,
             transport=transport,
             clock=self._clock,

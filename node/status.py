@@ -5,21 +5,22 @@ a program may want it. Amounts are micro-tokens, times milliseconds since the Un
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
 from node.json_values import JsonObject, JsonValue
-from node.observations import describe_round
+from node.observations import ObservationHub, describe_round
 from node.peer_ids import member_to_peer_id
 from node.ports import Clock, PeerStatus, Store, Transport
 from node.timings import Timings
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.ledger.state import Account, LedgerState, RoundState, compute_state_root
+from protocol.ledger.state import Account, LedgerState, RoundState, build_validator_set, compute_state_root, get_account
 from protocol.outcomes import RoundRecord
-from protocol.units import MemberId, Round, View
+from protocol.units import MemberId, Round, View, Weight
+from protocol.validators import ValidatorSet
 
 LINEAGE_ROUNDS_MAX: Final = 1_000
 """How far back the lineage of the model is told; ``model export`` tells all of it."""
@@ -31,7 +32,7 @@ class Windows:
 
     get_state: Callable[[], LedgerState]
     get_view: Callable[[], View]
-    is_voting: Callable[[], bool]
+    hub: ObservationHub
     store: Store
     transport: Transport
     clock: Clock
@@ -55,6 +56,7 @@ class Informant:
         """Return how the node is, in one object."""
         state = self._windows.get_state()
         peers = self._windows.transport.get_peers()
+        silence = self._explain_silence()
         return {
             "network": self._genesis.name,
             "chain_id": self._chain_id.hex(),
@@ -66,11 +68,14 @@ class Informant:
             "pid": os.getpid(),
             "uptime_ms": self._windows.clock.get_now_ms() - self._started_ms,
             "height": state.height,
+            "epoch": state.epoch,
             "view": self._windows.get_view(),
             "block_hash": state.block_hash.hex(),
             "state_root": compute_state_root(state).hex(),
             "time_ms": state.time_ms,
-            "is_voting": self._windows.is_voting(),
+            "is_voting": silence is None,
+            "not_voting_reason": silence,
+            "weights": _describe_weights(build_validator_set(state), self._member, peers),
             "members_connected": sum(peer.is_connected for peer in peers),
             "members_other": len(peers),
             "round": None if state.round is None else self._describe_open_round(state.round),
@@ -122,6 +127,26 @@ class Informant:
             ],
         }
 
+    def describe_own_stake(self) -> JsonObject:
+        """Return this member's own stake, and the height at which it is that."""
+        state = self._windows.get_state()
+        account = self._describe_account(get_account(state, self._member))
+        return {"height": state.height, **{name: account[name] for name in ("bonded", "unbonding", "free")}}
+
+    def _explain_silence(self) -> str | None:
+        """Return why this node casts no votes in consensus now; None if it does (C10)."""
+        state, view, hub = self._windows.get_state(), self._windows.get_view(), self._windows.hub
+        if not get_weight(state, self._member):
+            return f"this member is no validator in epoch {state.epoch}"
+        if hub.suspension is not None:
+            return hub.suspension
+        if view <= hub.votes_after:
+            return (
+                "the log of this node's votes was lost; the network moves on again, and this node votes after view"
+                f" {hub.votes_after}, now is view {view}"
+            )
+        return None
+
     def _find_recent_round(self, count: int) -> Round:
         """Return the round from which on at most so many have settled."""
         return Round(max(self._windows.get_state().rounds_settled - count + 1, 1))
@@ -156,6 +181,7 @@ class Informant:
             "member": peer.member.hex(),
             "peer_id": member_to_peer_id(peer.member),
             "is_connected": peer.is_connected,
+            "weight": get_weight(self._windows.get_state(), peer.member),
             "addresses": list[JsonValue](peer.addresses),
             "bytes_received": peer.bytes_received,
             "bytes_sent": peer.bytes_sent,
@@ -173,6 +199,7 @@ class Informant:
             "is_jailed": account.is_jailed,
             "is_evicted": account.is_evicted,
             "is_exhausted": account.bonded < self._genesis.parameters.bond_min,
+            "weight": get_weight(self._windows.get_state(), account.member),
         }
 
     def _describe_timings(self) -> JsonObject:
@@ -186,3 +213,21 @@ class Informant:
 
     def _get_names(self, members: tuple[MemberId, ...]) -> list[JsonValue]:
         return [self._get_name(member) for member in members]
+
+
+def get_weight(state: LedgerState, member: MemberId) -> Weight:
+    """Return what a member's vote counts in this epoch; 0 if it is no validator."""
+    return next((entry.weight for entry in state.validators if entry.member == member), Weight(0))
+
+
+def _describe_weights(validators: ValidatorSet, me: MemberId, peers: Iterable[PeerStatus]) -> JsonObject:
+    """Return how much of the consensus weight is connected, our own included, and how much it takes."""
+    present = sorted({me, *(peer.member for peer in peers if peer.is_connected)})
+    voting = [member for member in present if validators.has_member(member)]
+    return {
+        "own": validators.get_validator(me).weight if validators.has_member(me) else 0,
+        "connected": validators.compute_weight(voting),
+        "quorum": validators.quorum_weight,
+        "total": validators.total_weight,
+        "has_quorum": validators.is_quorum(voting),
+    }

@@ -103,6 +103,17 @@ def format_tokens(micro_tokens: int) -> str:
     return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"
 
 
+def format_weights(weights: "JsonObject") -> str:
+    """Return how much of the consensus weight is connected, for people."""
+    from node.json_values import get_int
+
+    own, connected, total = (get_int(weights[name]) for name in ("own", "connected", "total"))
+    shares = f"{connected * 100 // total}% of the validators', of which {own * 100 // total}% are this node's"
+    if weights["has_quorum"] is True:
+        return f"{shares}: a quorum"
+    return f"{shares}: NO quorum, nothing becomes final before more than two thirds are connected"
+
+
 def format_bytes(count: int) -> str:
     """Return a size for people."""
     size = float(count)

@@ -13,6 +13,7 @@ from node.commands.common import (
     format_bytes,
     format_score,
     format_tokens,
+    format_weights,
     get_home,
     print_json,
     print_line,
@@ -34,9 +35,14 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
     rows = [
         ("network", f"{answer['network']} (chain {_shorten(answer['chain_id'])})"),
         ("member", f"{answer['name']} ({_shorten(answer['member'])})"),
-        ("ledger", f"height {answer['height']}, view {answer['view']}, root {_shorten(answer['state_root'])}"),
+        (
+            "ledger",
+            f"height {answer['height']}, epoch {answer['epoch']}, view {answer['view']},"
+            f" root {_shorten(answer['state_root'])}",
+        ),
         ("members connected", f"{answer['members_connected']} of {answer['members_other']}"),
-        ("voting in consensus", "yes" if answer["is_voting"] else "no: memory of own votes is being rebuilt"),
+        ("weight connected", format_weights(get_object(answer["weights"]))),
+        ("votes in consensus", "yes" if answer["is_voting"] is True else f"NO: {answer['not_voting_reason']}"),
         ("model", f"{_shorten(answer['model'])} of task {answer['task']}"),
         *_describe_round_rows(answer),
     ]
@@ -114,12 +120,12 @@ def stakes(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         return
     rows = []
     for account in map(get_object, get_list(answer["members"])):
-        amounts = (format_tokens(_int(account[name])) for name in ("bonded", "unbonding", "free"))
+        amounts = (format_tokens(_int(account[name])) for name in ("bonded", "unbonding", "free", "weight"))
         rows.append((str(account["name"]), *amounts, _describe_standing(account)))
-    rows.append(("treasury", format_tokens(_int(answer["treasury"])), "-", "-", ""))
-    rows.append(("burned", format_tokens(_int(answer["burned"])), "-", "-", ""))
-    rows.append(("supply", format_tokens(_int(answer["supply"])), "-", "-", f"at height {answer['height']}"))
-    print_table("stakes (tokens)", ("member", "bonded", "unbonding", "free", "standing"), rows)
+    rows.append(("treasury", format_tokens(_int(answer["treasury"])), "-", "-", "-", ""))
+    rows.append(("burned", format_tokens(_int(answer["burned"])), "-", "-", "-", ""))
+    rows.append(("supply", format_tokens(_int(answer["supply"])), "-", "-", "-", f"at height {answer['height']}"))
+    print_table("stakes (tokens)", ("member", "bonded", "unbonding", "free", "weight", "standing"), rows)
 
 
 def show_model(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:

@@ -1,9 +1,9 @@
 """What a node tells people: status, rounds, stakes, model, and every observation, all of it JSON."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import structlog
@@ -24,8 +24,8 @@ from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Admission, Topic
 from protocol.interface import FinalizedBlock, Persist, PersistBlock
-from protocol.journal import ScoreRecord
-from protocol.ledger.state import compute_state_root
+from protocol.journal import ScoreRecord, VotingFloorRecord
+from protocol.ledger.state import LedgerState, compute_state_root
 from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
@@ -41,10 +41,10 @@ from protocol.operations import Payload, Unbond
 from protocol.outcomes import Phase
 from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View
-from tests.helpers import LedgerBuilder, make_digest, make_founders
+from tests.helpers import FounderKeys, LedgerBuilder, make_digest, make_founders
 from tests.node.fakes import TrioClock
 from tests.sim.memory_store import MemoryDisk, MemoryStore
-from tests.sim.memory_transport import open_memory_network
+from tests.sim.memory_transport import MemoryNetwork, open_memory_network
 
 FOUNDERS = make_founders(4)
 ME = FOUNDERS[0].member
@@ -57,6 +57,7 @@ class Desk:
     desk: ControlDesk
     hub: ObservationHub
     builder: LedgerBuilder
+    network: MemoryNetwork
     sent: list[JsonValue] = field(default_factory=list)
 
     async def ask(self, request: JsonObject) -> JsonValue:
@@ -66,6 +67,9 @@ class Desk:
         await self.desk.handle(request, send)
         answer: JsonValue = json.loads(json.dumps(self.sent.pop()))
         return answer
+
+    def connect(self, member: MemberId) -> None:
+        self.network.attach(member, gossip=refuse_gossip, services={})
 
 
 def refuse_gossip(_topic: Topic, _neighbour: MemberId, _message: bytes) -> Admission:
@@ -84,8 +88,14 @@ async def submit(payload: Payload) -> Judged:
 
 
 @asynccontextmanager
-async def open_desk(builder: LedgerBuilder) -> AsyncIterator[Desk]:
-    """Give a desk on a node with this ledger, connected to one of three others."""
+async def open_desk(builder: LedgerBuilder, *, validators: Sequence[FounderKeys] = FOUNDERS) -> AsyncIterator[Desk]:
+    """Give a desk on a node with this ledger and these validators, connected to one of three others."""
+    members = {keys.member for keys in validators}
+
+    def get_state() -> LedgerState:
+        kept = tuple(entry for entry in builder.state.validators if entry.member in members)
+        return replace(builder.state, validators=kept)
+
     store = MemoryStore(disk=MemoryDisk(), genesis=builder.genesis, member=ME)
     store.load()
     for built in builder.blocks:
@@ -96,9 +106,9 @@ async def open_desk(builder: LedgerBuilder) -> AsyncIterator[Desk]:
     async with open_memory_network(*(keys.member for keys in FOUNDERS)) as network:
         network.attach(FOUNDERS[1].member, gossip=refuse_gossip, services={})
         windows = Windows(
-            get_state=lambda: builder.state,
+            get_state=get_state,
             get_view=lambda: View(builder.state.view + 1),
-            is_voting=lambda: hub.is_voting,
+            hub=hub,
             store=store,
             transport=network.attach(ME, gossip=refuse_gossip, services={}),
             clock=TrioClock(),
@@ -112,7 +122,15 @@ async def open_desk(builder: LedgerBuilder) -> AsyncIterator[Desk]:
             measure_score=measure_score,
             submit=submit,
         )
-        yield Desk(desk=desk, hub=hub, builder=builder)
+        yield Desk(desk=desk, hub=hub, builder=builder, network=network)
+
+
+async def ask_voting(desk: Desk) -> tuple[bool, str | None]:
+    status = get_object(await desk.ask({"command": "status"}))
+    is_voting, reason = status["is_voting"], status["not_voting_reason"]
+    assert isinstance(is_voting, bool)
+    assert reason is None or isinstance(reason, str)
+    return is_voting, reason
 
 
 async def test_the_status_names_round_phase_roles_and_place() -> None:
@@ -254,13 +272,48 @@ def test_every_observation_is_json_and_is_logged(observation: Observation) -> No
     assert lines
 
 
-def test_a_node_that_remembers_no_votes_says_that_it_does_not_vote() -> None:
-    hub = ObservationHub()
-    assert hub.is_voting
-    hub.publish(VotingSuspended(reason="no vote log"))
-    assert not hub.is_voting
-    hub.publish(VotingResumed(after_view=View(8)))
-    assert hub.is_voting
+async def test_a_node_that_lost_its_votes_says_that_it_does_not_vote_and_why() -> None:
+    """C10: suspended at first, then until the view it was told is past."""
+    builder = LedgerBuilder(founders=FOUNDERS)
+    async with open_desk(builder) as desk:
+        assert await ask_voting(desk) == (True, None)
+        desk.hub.publish(VotingSuspended(reason="no vote log"))
+        assert await ask_voting(desk) == (False, "no vote log")
+        desk.hub.publish(VotingResumed(after_view=View(2)))
+        is_voting, reason = await ask_voting(desk)
+        assert not is_voting
+        assert reason is not None
+        assert reason.endswith("this node votes after view 2, now is view 1")
+        builder.add_block()
+        builder.add_block()
+        assert await ask_voting(desk) == (True, None)
+
+
+async def test_a_restart_remembers_until_when_it_does_not_vote() -> None:
+    """C10."""
+    builder = LedgerBuilder(founders=FOUNDERS)
+    async with open_desk(builder) as desk:
+        desk.hub.note_records([VotingFloorRecord(is_suspended=False, after_view=View(5))])
+        assert not (await ask_voting(desk))[0]
+
+
+async def test_a_member_that_is_no_validator_says_so() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    async with open_desk(builder, validators=FOUNDERS[1:]) as desk:
+        assert await ask_voting(desk) == (False, "this member is no validator in epoch 0")
+
+
+async def test_the_status_tells_whether_a_quorum_of_the_weight_is_connected() -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    async with open_desk(builder) as desk:
+        status = get_object(await desk.ask({"command": "status"}))
+        stake = FOUNDERS[0].founder.bonded
+        expected = {"own": stake, "connected": 2 * stake, "quorum": 4 * stake * 2 // 3 + 1, "total": 4 * stake}
+        assert status["epoch"] == 0
+        assert status["weights"] == {**expected, "has_quorum": False}
+        desk.connect(FOUNDERS[2].member)
+        status = get_object(await desk.ask({"command": "status"}))
+        assert status["weights"] == {**expected, "connected": 3 * stake, "has_quorum": True}
 
 
 async def test_a_slow_watcher_loses_news_and_learns_how_many_and_nobody_waits_for_it() -> None:
