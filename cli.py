@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, run, setup
+from node.commands import demo, inspect, ledger, operations, run, setup
 
 app = typer.Typer(
     name="pnyx",
@@ -41,6 +41,8 @@ app.add_typer(model_app, name="model")
 model_app.command("show")(inspect.show_model)
 model_app.command("export")(inspect.export_model)
 app.command()(inspect.watch)
+app.command()(operations.bond)
+app.command()(operations.unbond)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("show")(ledger.show)
 ledger_app.command("export")(ledger.export)

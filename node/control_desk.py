@@ -10,8 +10,10 @@ from node.errors import ConfigError, WorkerFailed
 from node.json_values import JsonObject, get_int, get_text
 from node.observations import ObservationHub, describe_observation
 from node.status import Informant
-from node.submissions import Judged
+from node.submissions import Judged, TellSigned
+from protocol.codec import UINT64_MAX
 from protocol.operations import Bond, Payload, Unbond
+from protocol.refusals import Refusal
 from protocol.units import Digest, Ppm, Round, Stake
 
 ROUNDS_MAX: Final = 1_000
@@ -20,7 +22,7 @@ DIGEST_BYTES: Final = 32
 _STAKE_OPERATIONS: Final[dict[str, type[Bond] | type[Unbond]]] = {"bond": Bond, "unbond": Unbond}
 
 MeasureScore: TypeAlias = Callable[[Digest], Awaitable[Ppm]]
-Submit: TypeAlias = Callable[[Payload], Awaitable[Judged]]
+Submit: TypeAlias = Callable[[Payload, TellSigned], Awaitable[Judged]]
 GetScore: TypeAlias = Callable[[Digest], int | None]
 
 
@@ -69,7 +71,7 @@ class ControlDesk:
             case "score":
                 await send(await self._describe_score(get_text(request.get("digest"))))
             case "submit":
-                await send(await self._describe_submission(request))
+                await self._follow_submission(_build_payload(request), send)
             case "watch":
                 await self._stream_observations(send)
             case "stop":
@@ -93,20 +95,25 @@ class ControlDesk:
                 return {"digest": text, "score": None, "reason": str(error)}
         return {"digest": text, "score": score, "reason": ""}
 
-    async def _describe_submission(self, request: JsonObject) -> JsonObject:
-        """Wait until the ledger has judged an operation; how long that takes is the network's business."""
-        kind, amount = get_text(request.get("kind")), get_int(request.get("amount"))
-        if kind not in _STAKE_OPERATIONS or amount < 1:
-            raise ConfigError(
-                f"submit takes kind {' or '.join(_STAKE_OPERATIONS)} and an amount above 0 in micro-tokens"
-            )
-        judged = await self._submit(_STAKE_OPERATIONS[kind](amount=Stake(amount)))
-        return {
+    async def _follow_submission(self, payload: Payload, send: SendResult) -> None:
+        """Tell when an operation is signed, and what the ledger made of it: when is the network's business."""
+        before = self._informant.describe_own_stake()
+
+        async def tell_signed(operation_id: Digest) -> None:
+            await send({"state": "signed", "operation_id": operation_id.hex()})
+
+        judged = await self._submit(payload, tell_signed)
+        result: JsonObject = {
+            "state": "judged",
             "operation_id": judged.operation_id.hex(),
             "height": judged.height,
+            "is_executed": judged.refusal is Refusal.NONE,
             "refusal": judged.refusal.name,
             "error": judged.error,
+            "stake_before": before,
+            "stake_after": self._informant.describe_own_stake(),
         }
+        await send(result)
 
     async def _stream_observations(self, send: SendResult) -> None:
         with self._hub.watch() as watcher:
@@ -116,3 +123,11 @@ class ControlDesk:
                 if watcher.missed_count:
                     missed_count, watcher.missed_count = watcher.missed_count, 0
                     await send({"event": "Missed", "count": missed_count})
+
+
+def _build_payload(request: JsonObject) -> Payload:
+    kind, amount = get_text(request.get("kind")), get_int(request.get("amount"))
+    if kind not in _STAKE_OPERATIONS or not 0 < amount <= UINT64_MAX:
+        kinds = " or ".join(_STAKE_OPERATIONS)
+        raise ConfigError(f"submit takes kind {kinds} and an amount from 1 to {UINT64_MAX} micro-tokens")
+    return _STAKE_OPERATIONS[kind](amount=Stake(amount))

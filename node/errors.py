@@ -56,6 +56,12 @@ class WorkerFailed(NodeError):
     exit_code: ClassVar[int] = 70
 
 
+class StillPending(NodeError):
+    """An operation is not final yet; it stays pending, whoever waits for it."""
+
+    exit_code: ClassVar[int] = 75
+
+
 class DaemonUnreachable(NodeError):
     """No daemon answers on the home's control socket."""
 

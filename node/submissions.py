@@ -1,5 +1,6 @@
 """Operations that the operator asks for: handed to the core and followed until the ledger has judged them (L8)."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -11,6 +12,9 @@ from protocol.observations import BlockExecuted
 from protocol.operations import Payload, compute_operation_id, decode_operation
 from protocol.refusals import Refusal
 from protocol.units import Digest, Height
+
+TellSigned = Callable[[Digest], Awaitable[None]]
+"""Takes the operation's id once the operation is signed and durable: from then on it is sent until it is executed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,7 @@ class _Submission:
     operation_id: Digest | None = None
     """None until the core has signed it."""
     judged: Judged | None = None
+    signed: trio.Event = field(default_factory=trio.Event)
     done: trio.Event = field(default_factory=trio.Event)
 
 
@@ -44,12 +49,18 @@ class Submissions:
         self._inbox = inbox
         self._waiting: list[_Submission] = []
 
-    async def submit(self, payload: Payload) -> Judged:
-        """Ask for an operation and return what became of it, once that is final."""
+    async def submit(self, payload: Payload, tell_signed: TellSigned) -> Judged:
+        """Ask for an operation and return what became of it, once that is final.
+
+        Whoever stops to wait loses the answer only: what was asked for is done all the same.
+        """
         submission = _Submission(payload)
         self._waiting.append(submission)
         try:
             await self._inbox.put(OperationRequested(payload=payload))
+            await submission.signed.wait()
+            assert submission.operation_id is not None
+            await tell_signed(submission.operation_id)
             await submission.done.wait()
         finally:
             self._waiting.remove(submission)
@@ -64,6 +75,7 @@ class Submissions:
         for submission in self._waiting:
             if submission.operation_id is None and submission.payload == payload:
                 submission.operation_id = compute_operation_id(operation)
+                submission.signed.set()
                 return
 
     def note_executed(self, executed: BlockExecuted) -> None:

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Tables are drawn on a terminal 
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,6 +102,21 @@ def format_tokens(micro_tokens: int) -> str:
     whole, rest = divmod(abs(micro_tokens), 1_000_000)
     sign = "-" if micro_tokens < 0 else ""
     return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"
+
+
+def parse_tokens(text: str) -> int:
+    """Return an amount above zero, given in tokens, in micro-tokens: exactly, or not at all.
+
+    Raises:
+        BadParameter: It is no such amount.
+    """
+    matched = re.fullmatch(r"([0-9]{1,13})(?:\.([0-9]{1,6}))?", text)
+    amount = 0 if matched is None else int(matched[1]) * 1_000_000 + int((matched[2] or "").ljust(6, "0"))
+    if amount == 0:
+        raise typer.BadParameter(
+            f"{text!r:.40} is no amount of tokens: give a number above 0 with at most six decimals, such as 1.5"
+        )
+    return amount
 
 
 def format_weights(weights: "JsonObject") -> str:

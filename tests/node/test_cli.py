@@ -14,7 +14,7 @@ from node.json_values import JsonObject, get_list, get_object
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    "verify",
+    *("bond", "unbond", "verify"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -100,6 +100,8 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
         (("status", "--home", "HOME"), 69, "no daemon runs on HOME; start it with: pnyx run --home HOME"),
         (("watch", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("stop", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("bond", "1.5", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("unbond", "1.5", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("run", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "show", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "check", "HOME/none.card"), 64, "No such file"),
@@ -128,7 +130,15 @@ def test_an_error_is_one_line_that_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("fly",), ("demo", "--nodes", "many"), ("demo", "--attack", "charm"), ("verify",)]
+    "arguments",
+    [
+        ("fly",),
+        ("demo", "--nodes", "many"),
+        ("demo", "--attack", "charm"),
+        ("verify",),
+        ("bond", "0"),
+        ("unbond", "a lot"),
+    ],
 )
 def test_wrong_usage_exits_with_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     code, out, err = invoke(*arguments)

@@ -18,7 +18,7 @@ from node.json_values import JsonObject, JsonValue, get_list, get_object
 from node.observations import WATCHER_OBSERVATIONS_MAX, ObservationHub, describe_observation
 from node.refusals import SENTENCES
 from node.status import Informant, Windows
-from node.submissions import Judged
+from node.submissions import Judged, TellSigned
 from node.timings import Timings
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
@@ -82,7 +82,8 @@ async def measure_score(digest: Digest) -> Ppm:
     return Ppm(500_000)
 
 
-async def submit(payload: Payload) -> Judged:
+async def submit(payload: Payload, tell_signed: TellSigned) -> Judged:
+    await tell_signed(make_digest("operation"))
     refusal = Refusal.NONE if payload == Unbond(amount=Stake(5)) else Refusal.BOND_EXCEEDS_FREE
     return Judged(operation_id=make_digest("operation"), height=Height(9), refusal=refusal)
 
@@ -207,15 +208,19 @@ async def test_an_unknown_command_is_refused() -> None:
 async def test_a_submission_is_answered_with_what_the_ledger_made_of_it() -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
         done = get_object(await desk.ask({"command": "submit", "kind": "unbond", "amount": 5}))
-        assert (done["height"], done["refusal"], done["error"]) == (9, "NONE", "")
+        assert (done["height"], done["is_executed"], done["refusal"], done["error"]) == (9, True, "NONE", "")
+        assert desk.sent.pop() == {"state": "signed", "operation_id": done["operation_id"]}
+        stake = {"height": 0, "bonded": FOUNDERS[0].founder.bonded, "unbonding": 0, "free": 0}
+        assert done["stake_before"] == done["stake_after"] == stake
         refused = get_object(await desk.ask({"command": "submit", "kind": "bond", "amount": 5}))
-        assert (refused["refusal"], refused["error"]) == ("BOND_EXCEEDS_FREE", SENTENCES[Refusal.BOND_EXCEEDS_FREE])
+        assert (refused["is_executed"], refused["refusal"]) == (False, "BOND_EXCEEDS_FREE")
+        assert refused["error"] == SENTENCES[Refusal.BOND_EXCEEDS_FREE]
 
 
-@pytest.mark.parametrize(("kind", "amount"), [("steal", 5), ("bond", 0), ("bond", -1)])
+@pytest.mark.parametrize(("kind", "amount"), [("steal", 5), ("bond", 0), ("bond", -1), ("unbond", 1 << 64)])
 async def test_a_submission_that_makes_no_sense_is_refused(kind: str, amount: int) -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
-        with pytest.raises(ConfigError, match="submit takes kind bond or unbond and an amount above 0"):
+        with pytest.raises(ConfigError, match="submit takes kind bond or unbond and an amount from 1 to"):
             await desk.ask({"command": "submit", "kind": kind, "amount": amount})
 
 
@@ -285,6 +290,7 @@ async def test_a_node_that_lost_its_votes_says_that_it_does_not_vote_and_why() -
         assert reason is not None
         assert reason.endswith("this node votes after view 2, now is view 1")
         builder.add_block()
+        assert not (await ask_voting(desk))[0]
         builder.add_block()
         assert await ask_voting(desk) == (True, None)
 

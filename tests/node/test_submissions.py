@@ -10,7 +10,7 @@ from protocol.interface import OperationRequested
 from protocol.observations import BlockExecuted
 from protocol.operations import Bond, Unbond, compute_operation_id
 from protocol.refusals import Refusal
-from protocol.units import Stake
+from protocol.units import Digest, Stake
 from tests.helpers import LedgerBuilder, make_founders
 
 
@@ -21,9 +21,13 @@ async def test_two_equal_requests_are_told_apart_and_other_operations_are_nobody
     inbox = Inbox()
     submissions = Submissions(inbox)
     answers: list[Judged] = []
+    told: list[Digest] = []
+
+    async def tell_signed(operation_id: Digest) -> None:
+        told.append(operation_id)
 
     async def submit() -> None:
-        answers.append(await submissions.submit(payload))
+        answers.append(await submissions.submit(payload, tell_signed))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(submit)
@@ -32,8 +36,11 @@ async def test_two_equal_requests_are_told_apart_and_other_operations_are_nobody
         assert await inbox.take(wait_s=None) == [OperationRequested(payload=payload)] * 2
 
         signed = builder.sign_all([(member, Bond(amount=Stake(1 << 60))), (member, payload), (member, payload)])
+        assert told == []
         for operation in signed:
             submissions.note_signed(operation)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(told) == sorted(compute_operation_id(operation) for operation in signed[1:])
         outcome = builder.add_block(signed[:2])
         submissions.note_executed(make_executed(builder))
         await trio.testing.wait_all_tasks_blocked()
@@ -53,7 +60,7 @@ async def test_a_refusal_is_told_with_its_reason() -> None:
     answers: list[Judged] = []
 
     async def submit() -> None:
-        answers.append(await submissions.submit(payload))
+        answers.append(await submissions.submit(payload, ignore_id))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(submit)
@@ -64,6 +71,10 @@ async def test_a_refusal_is_told_with_its_reason() -> None:
         submissions.note_executed(make_executed(builder))
     assert answers[0].refusal is Refusal.BOND_EXCEEDS_FREE
     assert answers[0].error == SENTENCES[Refusal.BOND_EXCEEDS_FREE]
+
+
+async def ignore_id(_operation_id: Digest) -> None:
+    pass
 
 
 def make_executed(builder: LedgerBuilder) -> BlockExecuted:
