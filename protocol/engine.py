@@ -61,7 +61,7 @@ from protocol.own_operations import OwnOperations
 from protocol.restored import Restored
 from protocol.succession import Succession, build_members
 from protocol.units import Digest, MemberId, Millis
-from protocol.votes import Certificate, Vote
+from protocol.votes import Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,8 @@ class Engine:
                 is_member=self._is_member,
                 get_finalized_view=lambda: self.consensus.tree.tip.view,
                 get_next_sequence=lambda member: get_account(self.state, member).next_sequence,
-                is_settled=self._is_settled,
-                has_certificate=self._has_certificate,
+                is_settled=self._succession.is_settled,
+                has_certificate=self._succession.has_certificate,
             ),
         )
 
@@ -189,6 +189,10 @@ class Engine:
     def get_unfinalized_block(self, block_hash: Digest) -> Block | None:
         """Return the body of a block above the finalized tip, for a peer that asks."""
         return self.consensus.tree.blocks.get(block_hash)
+
+    def explain_silence(self) -> str | None:
+        """Return for the operator why this node casts no votes in consensus now; None if it does (C10, C13)."""
+        return self._succession.explain_silence()
 
     def get_votes_seen(self, member: MemberId) -> tuple[Vote, ...]:
         """Return the newest votes of a member that this node has seen, for that member (C10)."""
@@ -320,12 +324,6 @@ class Engine:
             return
         self._effects.extend(self._own.submit(payload, self.state, now_ms))
         self._wants_step = True
-
-    def _is_settled(self, vote: Vote) -> bool:
-        return self.consensus.is_settled(vote)
-
-    def _has_certificate(self, certificate: Certificate) -> bool:
-        return self.consensus.tree.has_certificate(certificate)
 
     def _is_member(self, member: MemberId) -> bool:
         return member in get_account_members(self.state) or any(

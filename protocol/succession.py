@@ -22,7 +22,7 @@ from protocol.observations import EpochStarted
 from protocol.parameters import Parameters
 from protocol.restored import Restored
 from protocol.units import Height, MemberId, Millis
-from protocol.votes import Certificate
+from protocol.votes import Certificate, Vote
 
 EARLY_PER_MEMBER_MAX: Final = 4
 """The newest messages of a member for the next epoch that are kept: a proposal and the votes around it (C15)."""
@@ -66,6 +66,21 @@ class Succession:
     def wakeup_ms(self) -> Millis | None:
         """When to ask for blocks, because others are in a later epoch."""
         return self._behind_ms
+
+    def is_settled(self, vote: Vote) -> bool:
+        """Return whether a vote can change nothing any more."""
+        return self.consensus.is_settled(vote)
+
+    def has_certificate(self, certificate: Certificate) -> bool:
+        """Return whether a certificate adds nothing."""
+        return self.consensus.tree.has_certificate(certificate)
+
+    def explain_silence(self) -> str | None:
+        """Return for the operator why this node casts no votes now; None if it does (C10)."""
+        validators = self.consensus.config.validators
+        if not validators.has_member(self._key.member):
+            return f"this member is no validator in epoch {validators.epoch}"
+        return self.guard.explain(validators, self.consensus.view)
 
     def on_early(self, event: EarlyReceived, now_ms: Millis) -> None:
         """Keep what the next epoch will need, and make sure to come there."""

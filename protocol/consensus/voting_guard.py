@@ -86,6 +86,16 @@ class VotingGuard:
             self._is_witnessed = validators.is_quorum(filter(validators.has_member, sorted(self._answered)))
         return self._is_witnessed
 
+    def explain(self, validators: ValidatorSet, view: View) -> str | None:
+        """Return for the operator why this node signs nothing in a view; None if :meth:`is_open`."""
+        if self.is_open(validators, view):
+            return None
+        if self._is_suspended:
+            return LOG_IS_GONE if self._is_log_lost else LOG_IS_OLD
+        if view <= self._votes_after:
+            return f"it had forgotten its votes and votes again after view {self._votes_after}; this is view {view}"
+        return "it waits until members with a quorum of the weight have told which of its votes they have seen"
+
     def on_witness(self, member: MemberId) -> None:
         """Note that a member has told which votes of this node it has seen; they have been noticed before."""
         self._answered.add(member)

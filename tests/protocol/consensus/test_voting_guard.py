@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.consensus.voting_guard import AMNESIA_VIEWS, LOG_IS_OLD, REMEMBERED_MAX, VotingGuard
+from protocol.consensus.voting_guard import AMNESIA_VIEWS, LOG_IS_GONE, LOG_IS_OLD, REMEMBERED_MAX, VotingGuard
 from protocol.interface import AskWitnesses, Effect, Observe, Persist
 from protocol.journal import OwnVoteRecord, VotingFloorRecord
 from protocol.observations import VotingResumed, VotingSuspended
@@ -164,3 +164,16 @@ def test_the_time_of_doubt_never_goes_back() -> None:
     guard.notice(VOTE)
     assert resume(guard, 8, PARAMETERS.clock_drift_max_ms - 1) == []
     assert resume(guard, 9, PARAMETERS.clock_drift_max_ms) != []
+
+
+def test_the_operator_is_told_why() -> None:
+    guard = make_guard(witnesses=1)
+    assert "which of its votes they have seen" in str(guard.explain(VALIDATORS, View(5)))
+    guard.on_witness(OTHERS[1].member)
+    assert guard.explain(VALIDATORS, View(5)) is None
+    guard.notice(VOTE)
+    assert guard.explain(VALIDATORS, View(5)) == LOG_IS_OLD
+    resume(guard, 9, PARAMETERS.clock_drift_max_ms)
+    assert f"after view {9 + AMNESIA_VIEWS}" in str(guard.explain(VALIDATORS, View(9 + AMNESIA_VIEWS)))
+    assert guard.explain(VALIDATORS, View(10 + AMNESIA_VIEWS)) is None
+    assert make_guard(has_vote_log=False).explain(VALIDATORS, View(5)) == LOG_IS_GONE
