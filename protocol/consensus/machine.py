@@ -278,7 +278,9 @@ class Consensus:
             is_free = self._own.is_free_to_cast(VoteKind.FINALIZE, certificate.view)
             if certificate.kind is VoteKind.NOTARIZE and is_free:
                 self._cast(VoteKind.FINALIZE, certificate.view, certificate.block_hash)
-            if certificate.kind is VoteKind.NULLIFY and certificate.view >= self.view:
+            has_failed = certificate.kind is VoteKind.NULLIFY or self._own.has_cast(self.view, VoteKind.NULLIFY)
+            if has_failed and certificate.view >= self.view:
+                # Its block may be notarized: a view that this node gave up was too short for it all the same (C11).
                 self._pacemaker.failures += 1
             self._enter_view(View(certificate.view + 1))
         if certificate.kind is VoteKind.FINALIZE:

@@ -13,7 +13,7 @@ class Pacemaker:
         self._timer_ms: Millis | None = None
         self._repeats = 0
         self.failures = 0
-        """Views nullified since the last block became final."""
+        """Views since the last block became final that were nullified, or that this node had given up."""
 
     @property
     def timer_ms(self) -> Millis | None:

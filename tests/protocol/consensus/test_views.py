@@ -238,6 +238,15 @@ def test_timeouts_double_while_a_view_does_not_end() -> None:
     ]
 
 
+def test_a_view_that_was_given_up_has_failed_though_its_block_is_notarized() -> None:
+    """C11: otherwise one node's timeouts could stay shorter than the others', and it would always give up first."""
+    rig = make_rig(has_operations=True)
+    rig.step(1_000)
+    rig.tell(make_proposal(FIRST), delay_ms=1_100)
+    rig.tell_certificates(make_certificate(NOTARIZE, 1, FIRST), delay_ms=1_100)
+    assert rig.consensus.compute_wakeup_ms() == at(1_100 + 2_000)
+
+
 def test_timeouts_are_short_again_after_a_finalization_only() -> None:
     """C11: a notarization is not yet progress."""
     rig = make_rig(has_operations=True)
