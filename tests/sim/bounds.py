@@ -12,7 +12,8 @@ with each view that fails. An engine keeps, in this order of the checks:
   are one for each offence of which it holds evidence, besides those of the round;
 - nothing that has been sent;
 - on disk, above the finalized tip: three votes, a proposal, a body and two certificates of each view of the span, its
-  pending operations, two ballots of the round, and what it noted when it lost its votes.
+  pending operations, two ballots of the round, and what it noted when it lost its votes; and the same of those views in
+  which the epoch before was closed, until the present one has come as far.
 """
 
 from typing import Final
@@ -20,7 +21,15 @@ from typing import Final
 from protocol.consensus.tally import EVIDENCE_VIEWS
 from protocol.consensus.tree import BLOCKS_MAX, VIEW_WINDOW
 from protocol.engine import Engine
-from protocol.journal import ScoreRecord
+from protocol.journal import (
+    BlockRecord,
+    CertificateRecord,
+    OwnProposalRecord,
+    OwnVoteRecord,
+    Record,
+    ScoreRecord,
+    get_record_epoch,
+)
 from protocol.mempool import PENDING_PER_MEMBER_MAX
 from tests.sim.disk import Disk
 
@@ -66,7 +75,27 @@ def check_view(engine: Engine) -> None:
 
 def check_journal(engine: Engine, disk: Disk) -> None:
     """Check what the journal holds right after blocks became final."""
-    span = engine.consensus.view - engine.consensus.tree.tip.view
+    tip_view, epoch = engine.consensus.tree.tip.view, engine.state.epoch
     own = len(engine._mempool._pending.get(engine._config.key.member, {}))
-    records = sum(not isinstance(record, ScoreRecord) for record in disk.records)
-    assert records <= RECORDS_PER_VIEW * span + own + NOTES_MAX, f"the journal holds {records} records"
+    kept = [record for record in disk.records if not isinstance(record, ScoreRecord)]
+    past = [view for record in kept if get_record_epoch(record) not in {None, epoch} and (view := get_view(record))]
+    current = len(kept) - len(past)
+    assert current <= RECORDS_PER_VIEW * (engine.consensus.view - tip_view) + own + NOTES_MAX, (
+        f"the journal holds {current} records"
+    )
+    assert len(past) <= RECORDS_PER_VIEW * (max(past, default=tip_view) - tip_view), "the journal forgets no epoch"
+
+
+def get_view(record: Record) -> int:
+    """Return the view that a record of consensus is about."""
+    match record:
+        case OwnVoteRecord(vote=vote):
+            return vote.view
+        case OwnProposalRecord(proposal=proposal):
+            return proposal.block.header.view
+        case BlockRecord(block=block):
+            return block.header.view
+        case CertificateRecord(certificate=certificate):
+            return certificate.view
+        case _:
+            return 0

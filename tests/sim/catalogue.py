@@ -54,12 +54,14 @@ class Scenario:
     """By this virtual time everything must be done."""
     adversary: MakeAdversary | None = None
     adversary_count: int = 0
-    adversary_index: int | None = None
-    """Which member it is, where stakes say so; otherwise the seed draws."""
+    adversary_indexes: tuple[int, ...] = ()
+    """Which members they are, where it matters; otherwise the seed draws ``adversary_count``."""
     conspires: bool = False
     """True for split twins, each of whose halves works with one half of the network."""
     convicts: bool = False
     """True if every adversary must be jailed on every honest ledger in the end (L7); the job goes on until they are."""
+    may_fork: bool = False
+    """True beyond the bound: a fork is no failure, but must convict a third of the weight and nobody honest (L7)."""
     is_live: bool = True
     """False where so much weight misbehaves that nothing but safety can be asked for."""
     absent_count: int = 0
@@ -134,6 +136,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "black-out-5": Scenario(node_count=5, faults=ROUGH, script=scripts.black_out),
     "lost-votes-4": Scenario(rounds=6, faults=ROUGH, script=scripts.forget_votes),
     "lost-votes-7": Scenario(node_count=7, rounds=6, faults=replace(ROUGH, crashes=3), script=scripts.forget_votes),
+    "old-backup-4": Scenario(rounds=6, faults=ROUGH, script=scripts.restore_old_backup),
+    "old-backup-5": Scenario(node_count=5, rounds=6, faults=MIXED, script=scripts.restore_old_backup),
+    "old-backup-7": Scenario(
+        node_count=7, rounds=6, faults=replace(ROUGH, crashes=3), script=scripts.restore_old_backup
+    ),
     "one-way-4": Scenario(faults=Faults(loss=0.05, one_way_partitions=6, delay_ms_max=150)),
     "one-way-7": Scenario(node_count=7, faults=replace(ROUGH, one_way_partitions=4, partitions=2, crashes=4)),
     "late-4": Scenario(faults=Faults(loss=0.05, duplication=0.3, late=0.08)),
@@ -212,8 +219,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         weights=BELOW_THIRD,
         epoch_blocks=10_000,
         adversary=twin.make,
-        adversary_count=1,
-        adversary_index=0,
+        adversary_indexes=(0,),
         faults=MIXED,
     ),
     "below-a-third-split-twin-4": Scenario(
@@ -221,8 +227,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         weights=BELOW_THIRD,
         epoch_blocks=10_000,
         adversary=twin.make,
-        adversary_count=1,
-        adversary_index=0,
+        adversary_indexes=(0,),
         conspires=True,
         faults=MIXED,
     ),
@@ -230,16 +235,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         weights=BELOW_THIRD,
         epoch_blocks=10_000,
         adversary=nullifier.make,
-        adversary_count=1,
-        adversary_index=0,
+        adversary_indexes=(0,),
         faults=MIXED,
     ),
     "a-third-silent-4": Scenario(
         weights=THIRD,
         epoch_blocks=10_000,
         adversary=silent.make,
-        adversary_count=1,
-        adversary_index=0,
+        adversary_indexes=(0,),
         is_live=False,
         faults=MIXED,
     ),
@@ -247,10 +250,28 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         weights=THIRD,
         epoch_blocks=10_000,
         adversary=twin.make,
-        adversary_count=1,
-        adversary_index=0,
+        adversary_indexes=(0,),
         conspires=True,
         is_live=False,
         faults=MIXED,
+    ),
+    "beyond-the-bound-4": Scenario(
+        adversary=twin.make,
+        adversary_indexes=(2, 3),
+        conspires=True,
+        may_fork=True,
+        is_live=False,
+        heal_ms=20_000,
+        script=scripts.stay_split,
+    ),
+    "beyond-the-bound-7": Scenario(
+        node_count=7,
+        adversary=twin.make,
+        adversary_indexes=(4, 5, 6),
+        conspires=True,
+        may_fork=True,
+        is_live=False,
+        heal_ms=20_000,
+        script=scripts.stay_split,
     ),
 }

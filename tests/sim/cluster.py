@@ -38,7 +38,7 @@ from protocol.messages import Proposal
 from protocol.units import Millis
 from tests.sim.bounds import check_bounds, check_journal, check_view
 from tests.sim.checkers import Checkers, SignatureBook
-from tests.sim.disk import Disk, find_whole_batch
+from tests.sim.disk import Disk, count_readable
 from tests.sim.events import EventLoop
 from tests.sim.faults import Doom, Dooms, schedule_faults
 from tests.sim.keys import NodeKeys
@@ -207,7 +207,9 @@ class Cluster:
             state = node.engine.state
             batch = [action for action in actions if isinstance(action, Persist | PersistBlock)]
             doom = self.dooms.draw(node)
-            if doom is Doom.UNWRITTEN or (doom is Doom.TORN and not find_whole_batch(self.dooms.tear(batch))):
+            if doom is Doom.TORN:
+                batch = batch[: count_readable(self.dooms.tear(batch))]
+            if doom is Doom.UNWRITTEN or (doom is Doom.TORN and not batch):
                 self.crash(node)
                 return
             blocks = [action for action in batch if isinstance(action, PersistBlock)]
@@ -276,7 +278,7 @@ class Cluster:
         if node.engine is None:
             return
         admitted = node.engine.judge_gossip(topic, message)
-        if sender.is_honest:
+        if sender.is_honest and not self.setting.may_fork:
             assert admitted.admission is not Admission.REJECT, f"an honest message is rejected: {admitted.reason}"
         if admitted.event is not None:
             self.handle(node, admitted.event)

@@ -40,6 +40,8 @@ from protocol.votes import Vote
 
 SECTOR_BYTES: Final = 512
 CHECKSUM_BYTES: Final = 32
+FRAME_HEADER_BYTES: Final = 5
+"""Whether the frame is the last of its batch, and how long its payload is."""
 
 
 @dataclass(slots=True)
@@ -124,19 +126,20 @@ def encode_batch(batch: Sequence[Persist | PersistBlock]) -> bytes:
     return bytes(log)
 
 
-def find_whole_batch(log: bytes) -> bool:
-    """Return whether a log holds a batch up to its commit, every frame intact."""
-    chain, offset = Digest(bytes(CHECKSUM_BYTES)), 0
-    while offset + 5 <= len(log):
-        header = log[offset : offset + 5]
-        end = offset + 5 + int.from_bytes(header[1:], "big")
-        chain = compute_digest(Domain.STATE, chain, header, log[offset + 5 : end])
+def count_readable(log: bytes) -> int:
+    """Return how many entries of a batch a reader takes from its log: all of them, or none if it is torn."""
+    chain, offset, count = Digest(bytes(CHECKSUM_BYTES)), 0, 0
+    while offset + FRAME_HEADER_BYTES <= len(log):
+        header = log[offset : offset + FRAME_HEADER_BYTES]
+        end = offset + FRAME_HEADER_BYTES + int.from_bytes(header[1:], "big")
+        chain = compute_digest(Domain.STATE, chain, header, log[offset + FRAME_HEADER_BYTES : end])
         if log[end : end + CHECKSUM_BYTES] != chain:
-            return False
+            return 0
+        count += 1
         if header[0]:
-            return True
+            return count
         offset = end + CHECKSUM_BYTES
-    return False
+    return 0
 
 
 def tear(log: bytes, chance: random.Random) -> bytes:

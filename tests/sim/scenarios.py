@@ -30,7 +30,7 @@ AFTERMATH_MS: Final = 20_000
 """How long a run of which no progress is asked goes on after the faults are over."""
 
 
-def build_cluster(scenario: Scenario, seed: int, *, may_fork: bool = False) -> Cluster:
+def build_cluster(scenario: Scenario, seed: int) -> Cluster:
     """Return the network of a scenario with its faults scheduled, not yet started."""
     keys = make_keys(scenario.node_count)
     parameters = replace(
@@ -39,9 +39,8 @@ def build_cluster(scenario: Scenario, seed: int, *, may_fork: bool = False) -> C
         epoch_blocks=scenario.epoch_blocks,
     )
     choice = random.Random(f"choice-{seed}")
-    adversaries = choice.sample(range(scenario.node_count), scenario.adversary_count)
-    if scenario.adversary_index is not None:
-        adversaries = [scenario.adversary_index]
+    drawn = choice.sample(range(scenario.node_count), scenario.adversary_count)
+    adversaries = scenario.adversary_indexes or drawn
     make = Conspiracy().make if scenario.conspires else scenario.adversary
     # Whoever is absent is the first: the stakes of a scenario say who that is.
     absent = frozenset(range(scenario.absent_count))
@@ -53,7 +52,7 @@ def build_cluster(scenario: Scenario, seed: int, *, may_fork: bool = False) -> C
             faults=scenario.faults,
             heal_ms=scenario.heal_ms,
             adversaries={} if make is None else dict.fromkeys(adversaries, make),
-            may_fork=may_fork,
+            may_fork=scenario.may_fork,
             absent=absent,
             late_ms=scenario.late_ms,
         )
@@ -89,6 +88,7 @@ def run_to_end(scenario: Scenario, cluster: Cluster) -> None:
 def check_end(cluster: Cluster, seed: int) -> None:
     """Check every honest node's ledger, and the export of one that the seed draws."""
     disks = [node.disk for node in cluster.honest]
+    cluster.checkers.check_forks_convict()
     for node in cluster.honest:
         cluster.checkers.check_slashed(node)
     check_replays(cluster.genesis, disks)

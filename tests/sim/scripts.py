@@ -4,6 +4,7 @@ from functools import partial
 
 from protocol.ledger.state import compute_genesis_state
 from tests.sim.cluster import Cluster
+from tests.sim.disk import Disk
 
 HOUR_MS = 3_600_000
 
@@ -49,6 +50,27 @@ def forget_votes(cluster: Cluster) -> None:
     cluster.loop.at(down_ms, lambda: cluster.crash(node))
     cluster.loop.at(down_ms + 50, lose)
     cluster.loop.at(down_ms + cluster.random.randint(100, 2_000), lambda: cluster.boot(node))
+
+
+def restore_old_backup(cluster: Cluster) -> None:
+    """Copy one node's disk, let it run on, and bring it up later from the copy, which does not tell its age (C10)."""
+    node = cluster.random.choice(cluster.honest)
+    backups: list[Disk] = []
+    copied_ms = cluster.random.randint(200, 4_000)
+    lost_ms = copied_ms + cluster.random.randint(100, 4_000)
+
+    def lose() -> None:
+        cluster.crash(node)
+        node.disk = backups[0]
+
+    cluster.loop.at(copied_ms, lambda: backups.append(node.disk.copy()))
+    cluster.loop.at(lost_ms, lose)
+    cluster.loop.at(lost_ms + cluster.random.randint(100, 2_000), lambda: cluster.boot(node))
+
+
+def stay_split(cluster: Cluster) -> None:
+    """Keep the honest nodes of even index from those of odd index until the heal time, as split twins like it."""
+    cluster.loop.at(0, partial(cluster.network.split, [node.index for node in cluster.honest if node.index % 2]))
 
 
 def set_one_clock_wrong(cluster: Cluster) -> None:

@@ -20,18 +20,32 @@ from protocol.journal import OwnVoteRecord, VotingFloorRecord
 from protocol.messages import ConsensusMessage, Votes
 from protocol.units import Millis, Round, View
 from protocol.votes import VoteKind
-from tests.sim.byzantine.twin import Conspiracy
 from tests.sim.cluster import Cluster, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
-from tests.sim.network import Faults
 from tests.sim.node import SimNode
 from tests.sim.scenarios import PARAMETERS, SCENARIOS, TOKEN, build_cluster, describe, run_scenario
 
 ROOT = Path(__file__).parents[2]
-SEED_COUNTS = {name: 5 if scenario.node_count == 7 else 10 for name, scenario in SCENARIOS.items()}
+SEED_COUNTS = {name: 2 if scenario.node_count == 7 else 5 for name, scenario in SCENARIOS.items()}
+SEED_COUNTS |= {"standstill-4": 2, "long-standstill-4": 1}
 RUNS = [(name, seed) for name, count in SEED_COUNTS.items() for seed in range(count)]
 SETTLING_MS, QUIET_MS = 30_000, 600_000
+NEVER_EMPTY = ("bare-quorum", "two-thirds-and-one", "wrong-clock")
+"""Where somebody who never comes is asked for votes again and again (C10), or a timer is set by a clock that is late."""
+
+REPEATED = (
+    "everything-4",
+    "one-way-7",
+    "late-4",
+    "power-cuts-4",
+    "clock-leaps-4",
+    "old-backup-4",
+    "spammer-4",
+    "any-adversary-7",
+    "beyond-the-bound-4",
+)
+"""One scenario with each kind of fault."""
 
 
 @pytest.mark.parametrize(("name", "seed"), RUNS)
@@ -43,7 +57,8 @@ def test_a_network_stays_safe_and_does_its_job(name: str, seed: int) -> None:
         cluster.loop.run_for(SETTLING_MS)
         sent = cluster.sent
         cluster.loop.run_for(QUIET_MS)
-        assert (cluster.sent, cluster.loop.is_empty()) == (sent, True), describe(cluster)
+        assert cluster.sent == sent, describe(cluster)
+        assert cluster.loop.is_empty() or name.startswith(NEVER_EMPTY), describe(cluster)
 
 
 def make_cluster(**changes: object) -> Cluster:
@@ -67,7 +82,10 @@ def test_a_standstill_costs_few_messages() -> None:
     """C9, C11: without a quorum nodes repeat themselves at the longest timeout, and their messages stay small."""
     with remember_signatures():
         cluster = make_cluster()
-        cluster.start(0, 1)
+        cluster.start()
+        cluster.loop.run_for(1_500)
+        cluster.crash(cluster.nodes[2])
+        cluster.crash(cluster.nodes[3])
         cluster.loop.run_for(20_000)
         sent = cluster.sent
         cluster.loop.run_for(200_000)
@@ -185,50 +203,35 @@ def get_votes_above(cluster: Cluster, view: View) -> list[View]:
     return [vote.view for vote in votes if vote.view > view]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_fork_beyond_the_bound_convicts_a_third_and_no_honest_member(seed: int) -> None:
-    """L7, C7: two of four are split twins, and each sees to it that its half of the network agrees with itself."""
-    keys = make_keys(4)
-    conspiracy = Conspiracy()
-    setting = Setting(
-        genesis=make_genesis(keys, replace(PARAMETERS, rounds_max=Round(3)), seed=seed),
-        keys=keys,
-        seed=seed,
-        faults=Faults(delay_ms_max=60),
-        heal_ms=60_000,
-        adversaries={2: conspiracy.make, 3: conspiracy.make},
-        may_fork=True,
-    )
-    with remember_signatures():
-        cluster = Cluster(setting)
-        cluster.start()
-        cluster.loop.at(1, lambda: cluster.network.split([1]))
-        cluster.loop.run_for(30_000)
+@pytest.mark.parametrize("name", ["beyond-the-bound-4", "beyond-the-bound-7"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fork_beyond_the_bound_convicts_a_third_and_no_honest_member(name: str, seed: int) -> None:
+    """L7, C7: a third or more are split twins, and see to it that each half of the network agrees with itself."""
+    cluster = run_scenario(name, seed)
+    guilty = {node.member for node in cluster.nodes if not node.is_honest}
     assert cluster.checkers.forked_heights, "the adversaries did not manage to fork the chain"
-    assert cluster.checkers.book.liars == {keys[2].key.member, keys[3].key.member}
+    assert cluster.checkers.book.liars == guilty
     cluster.checkers.check_forks_convict()
 
 
-def run_in_new_process(hash_seed: int) -> str:
-    """Return the audit digest of one seed, computed by another process."""
+def run_in_new_process(hash_seed: int) -> dict[str, str]:
+    """Return the audit digests of one seed of some scenarios, computed by another process."""
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.sim.run", "--scenario", "everything-4", "--seed", "3"],
+        [sys.executable, "-m", "tests.sim.run", "--seed", "3", "--scenario", *REPEATED],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
         capture_output=True,
         text=True,
         check=True,
-        timeout=100,
+        timeout=110,
     )
-    match = re.match(r"seed 3: ([0-9a-f]{16}) ", finished.stdout)
-    assert match is not None, finished.stdout
-    return match[1]
+    return dict(re.findall(r"^(\S+), seed 3: ([0-9a-f]{16}) ", finished.stdout, flags=re.MULTILINE))
 
 
 def test_one_seed_is_one_execution_in_every_process() -> None:
     """Determinism: the same seed gives the same audit digest whatever the order of sets."""
-    digest = run_scenario("everything-4", 3).audit.hex()[:16]
-    assert [run_in_new_process(1), run_in_new_process(2)] == [digest, digest]
+    digests = {name: run_scenario(name, 3).audit.hex()[:16] for name in REPEATED}
+    assert [run_in_new_process(1), run_in_new_process(2)] == [digests, digests]
 
 
 def test_two_seeds_are_two_executions() -> None:
