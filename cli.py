@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, operations, run, setup
+from node.commands import demo, inspect, ledger, operations, run, setup, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -22,6 +22,7 @@ genesis_app = typer.Typer(help="Make or check the document that a network starts
 card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
 model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
+testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)
 app.command()(setup.init)
@@ -47,6 +48,19 @@ app.add_typer(ledger_app, name="ledger")
 ledger_app.command("show")(ledger.show)
 ledger_app.command("export")(ledger.export)
 app.command()(ledger.verify)
+app.add_typer(testnet_app, name="testnet")
+testnet_app.command()(testnet.create)
+testnet_app.command()(testnet.up)
+testnet_app.command()(testnet.down)
+testnet_app.command()(testnet.status)
+testnet_app.command()(testnet.kill)
+testnet_app.command()(testnet.pause)
+testnet_app.command()(testnet.resume)
+testnet_app.command()(testnet.restart)
+testnet_app.command()(testnet.partition)
+testnet_app.command()(testnet.heal)
+testnet_app.command()(testnet.chaos)
+testnet_app.command(hidden=True)(testnet.supervise)
 
 DebugOption = Annotated[bool, typer.Option("--debug", envvar="PNYX_DEBUG", help="Show tracebacks of errors.")]
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Final
 
 import psutil
@@ -32,7 +33,11 @@ def build_parent_watch(death_signal: signal.Signals = signal.SIGTERM) -> Callabl
 
 
 def start_child(
-    command: Sequence[str], *, environment: Mapping[str, str], output: IO[bytes]
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+    death_signal: signal.Signals = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own that ends when this process does; call it from the main thread.
 
@@ -40,6 +45,7 @@ def start_child(
         command: The program and its arguments.
         environment: All of the child's environment.
         output: Where its stdout and stderr go.
+        death_signal: What the child gets when this process dies. A child that may be suspended takes SIGKILL alone.
     """
     return subprocess.Popen(
         command,
@@ -48,7 +54,7 @@ def start_child(
         stderr=output,
         env=dict(environment),
         start_new_session=True,
-        preexec_fn=build_parent_watch(),  # noqa: PLW1509 - it makes two system calls and takes no lock
+        preexec_fn=build_parent_watch(death_signal),  # noqa: PLW1509 - it makes two system calls and takes no lock
     )
 
 
@@ -71,6 +77,26 @@ def signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
     except ProcessLookupError:
         return
+
+
+def suspend_family(pid: int) -> None:
+    """Stop a process and its descendants where they are (SIGSTOP), the process first, so that it starts no more."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.suspend()
+        for child in process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+
+
+def resume_family(pid: int) -> None:
+    """Let a suspended process and its descendants go on (SIGCONT)."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for child in process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.resume()
+        process.resume()
 
 
 def compute_rss_bytes(pids: Iterable[int]) -> int:

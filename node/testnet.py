@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +50,30 @@ class NodeSpec:
 class NodeProcess:
     """One daemon as an OS process; it can be started, stopped, killed and started again."""
 
-    def __init__(self, spec: NodeSpec) -> None:
-        """Take a home; nothing is started yet."""
+    def __init__(
+        self,
+        spec: NodeSpec,
+        *,
+        environment: Mapping[str, str] | None = None,
+        death_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """Take a home; nothing is started yet.
+
+        Args:
+            spec: The node.
+            environment: Settings that this daemon gets besides those of its home.
+            death_signal: What the daemon gets when this process dies.
+        """
         self.name = spec.name
         self.home = spec.home
+        self._environment = _build_environment() | dict(environment or {})
+        self._death_signal = death_signal
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log_path(self) -> Path:
+        """Where the daemon's output goes."""
+        return self.home / LOG_NAME
 
     @property
     def pid(self) -> int | None:
@@ -70,11 +89,12 @@ class NodeProcess:
         """Start the daemon; it is ready some time later, see :meth:`wait_ready`."""
         if self.pid is not None:
             raise NodeError(f"node {self.name} runs already")
-        with (self.home / LOG_NAME).open("ab") as log:
+        with self.log_path.open("ab") as log:
             self._process = start_child(
                 [sys.executable, "-m", "cli", "run", "--home", str(self.home), "--log-format", "json", *arguments],
-                environment=_build_environment(),
+                environment=self._environment,
                 output=log,
+                death_signal=self._death_signal,
             )
 
     async def wait_ready(self, *, timeout_s: float = 60.0) -> None:
@@ -124,7 +144,7 @@ class NodeProcess:
 
     def read_log_tail(self) -> str:
         """Return the end of the daemon's log."""
-        path = self.home / LOG_NAME
+        path = self.log_path
         return path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if path.exists() else ""
 
 

@@ -7,28 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.clock import OsEntropy, WallClock
 from node.config import Config
 from node.config_keys import Attack
 from node.errors import ConfigError
-from node.founding import Foundation, build_parameters, create_genesis, install_genesis, parse_pairs
-from node.home import init_home
-from node.testnet import NodeSpec, find_free_ports
+from node.fleet.homes import (
+    NODE_COUNT_MAX,
+    NODE_COUNT_MIN,
+    found_network,
+    make_local_addresses,
+    make_member_name,
+)
+from node.founding import Foundation, build_parameters, parse_pairs
+from node.testnet import NodeSpec
 from protocol.genesis import TaskSpec
 from protocol.parameters import AggregationRule, Parameters, Preset
 from protocol.units import MICRO_TOKENS_PER_TOKEN
 
-NODE_COUNT_MIN: Final = 2
-NODE_COUNT_MAX: Final = 40
 TREASURY_TOKENS_PER_NODE: Final = 64
 VOTER_COUNT_MAX: Final = 5
 EPOCH_BLOCKS: Final = 20
 """Few, so that a short demo shows members lose their weight between two epochs."""
-
-_NAMES: Final = (
-    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
-    *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +87,6 @@ class DemoPlan:
         )
 
 
-def make_member_name(index: int) -> str:
-    """Return a short name that people can tell apart: a Greek letter, with a number from the second alphabet on."""
-    cycle, letter = divmod(index, len(_NAMES))
-    return _NAMES[letter] if cycle == 0 else f"{_NAMES[letter]}{cycle + 1}"
-
-
 def check_plan(plan: DemoPlan) -> None:
     """Check that a demo can run.
 
@@ -131,15 +123,15 @@ async def found_homes(plan: DemoPlan) -> tuple[NodeSpec, ...]:
     """
     check_plan(plan)
     plan.directory.mkdir(parents=True, exist_ok=True)
-    cards = []
-    for name, port in zip(plan.names, find_free_ports(plan.node_count), strict=True):
-        config = Config(
+    configs = [
+        Config(
             name=name,
-            listen=(f"/ip4/127.0.0.1/tcp/{port}",),
+            listen=(address,),
             attack=plan.attack if name in plan.malicious_names else Attack.NONE,
             invert_ballots=name in plan.malicious_names,
         )
-        cards.append(init_home(plan.directory / name, config, entropy=OsEntropy()).make_card())
+        for name, address in zip(plan.names, make_local_addresses(plan.node_count), strict=True)
+    ]
     params = {"seed": str(plan.seed), **parse_pairs(plan.task_params)}
     foundation = Foundation(
         name="demo",
@@ -147,9 +139,4 @@ async def found_homes(plan: DemoPlan) -> tuple[NodeSpec, ...]:
         parameters=plan.build_parameters(),
         search_paths=plan.search_paths,
     )
-    shared = plan.directory / "genesis"
-    await create_genesis(cards, foundation, directory=shared, entropy=OsEntropy(), clock=WallClock())
-    specs = tuple(NodeSpec(name=name, home=plan.directory / name) for name in plan.names)
-    for spec in specs:
-        install_genesis(shared, spec.home)
-    return specs
+    return await found_network(plan.directory, configs, foundation)

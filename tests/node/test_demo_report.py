@@ -12,12 +12,13 @@ from rich.text import Text
 from node.config_keys import Attack
 from node.demo.checks import build_checks, check_clean_stop
 from node.demo.findings import Check, Findings, Ledger, Loss, PlayedRound, StakeChange, build_document
-from node.demo.plan import DemoPlan, check_plan, choose_directory, make_member_name
+from node.demo.plan import DemoPlan, check_plan, choose_directory
 from node.demo.play import Scene
 from node.demo.reading import compute_counted_stake, read_round
 from node.demo.summary import format_round, format_summary
 from node.demo.viewers import LiveViewer, PlainViewer
 from node.errors import ConfigError
+from node.fleet.homes import make_member_name
 from node.json_values import JsonObject, get_object
 from node.observations import describe_round
 from node.testnet import NodeProcess, NodeSpec
