@@ -171,6 +171,8 @@ class Cable:
         wire = _Wire(near, far)
         self._wires.add(wire)
         self._tune()
+        if self._is_refusing:
+            wire.reset()
         try:
             await wire.run(forth=self._forth, back=self._back)
         finally:
