@@ -1,6 +1,5 @@
 """What a run of chaos found: its numbers, its checks, and the one line that it ends with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.demo.findings import Check
@@ -85,8 +84,3 @@ def build_document(findings: Findings) -> JsonObject:
         "elapsed_s": round(findings.elapsed_s, 1),
         "directory": findings.directory,
     }
-
-
-def list_failed(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks that don't hold."""
-    return [check for check in checks if not check.holds]

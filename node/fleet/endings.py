@@ -23,4 +23,4 @@ class Ending:
     @property
     def is_right(self) -> bool:
         """Whether it ended as it was told."""
-        return _RIGHT_CODES.get(self.what) == self.exit_code
+        return self.what in _RIGHT_CODES and _RIGHT_CODES[self.what] == self.exit_code
