@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from node.artifacts.chunk_list import ChunkList, decode_chunk_list, encode_chunk_list
 from node.artifacts.reservation import Reservation
 from node.blocking import RunBlocking, run_in_thread
@@ -70,6 +72,8 @@ class ArtifactStore:
         self._forgotten: dict[Digest, None] = {}
         """In the order in which they go."""
         self._reserved_bytes = 0
+        self._moving = trio.Lock()
+        """Held while a file takes its place: a node may compute the very artifact that it is fetching."""
         try:
             self._prepare()
         except OSError as error:
@@ -170,13 +174,14 @@ class ArtifactStore:
             raise StoreCorrupt(f"{path} is artifact {digest.hex()[:8]}, not {expected.hex()[:8]}: check the disk")
         if reservation is not None:
             reservation.release()
-        if not self.has(digest):
-            self._make_room(chunks.artifact_bytes)
-            await self._run_blocking(lambda: self._move(path, digest, chunks))
-            self._sizes[digest] = chunks.artifact_bytes
-        else:
-            path.unlink(missing_ok=True)
-        self.keep(digest)
+        async with self._moving:
+            if not self.has(digest):
+                self._make_room(chunks.artifact_bytes)
+                await self._run_blocking(lambda: self._move(path, digest, chunks))
+                self._sizes[digest] = chunks.artifact_bytes
+            else:
+                path.unlink(missing_ok=True)
+            self.keep(digest)
         return StoredArtifact(digest=digest, size_bytes=chunks.artifact_bytes)
 
     async def is_intact(self, digest: Digest) -> bool:

@@ -61,6 +61,20 @@ async def test_adopting_the_same_bytes_twice_keeps_one(tmp_path: Path) -> None:
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+async def test_the_same_bytes_may_come_from_several_jobs_at_a_time(tmp_path: Path) -> None:
+    """A node computes a candidate while it fetches the same one, and what takes both in must not stop over it."""
+    store = ArtifactStore(tmp_path)
+    for number in range(8):
+        content = b"candidate" * (number + 1)
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(store.adopt, write(store, content))
+        assert store.get_path(compute_name(content)).read_bytes() == content
+        assert store.get_chunk_list(compute_name(content)).artifact_bytes == len(content)
+    assert len(store.get_digests()) == 8
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 async def test_what_a_crash_left_half_written_is_gone_after_a_restart(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     digest = await add(store, b"whole")
