@@ -34,6 +34,10 @@ from protocol.units import Digest, Height, MemberId, Millis
 
 REQUEST_TIMEOUT_MS: Final = Millis(10_000)
 STATUS_TIMEOUT_MS: Final = Millis(3_000)
+PATIENCE_MIN_S: Final = 1.5
+PATIENCE_GROWTH: Final = 2.0
+"""How long a member may be silent before another is asked, and how that grows while nobody answers: a member that is
+suspended or cut off stays connected for a while, and on a slow network all are silent for long."""
 PROGRESS_WAIT_S: Final = 10.0
 """How long the engine may take for a batch of blocks before another member is asked."""
 BACKOFF_MIN_S: Final = 0.1
@@ -45,6 +49,19 @@ POLL_GRACE_S: Final = 1.0
 BODY_ATTEMPTS_MAX: Final = 12
 
 _log = structlog.get_logger(__name__)
+
+
+class _Patience:
+    """How long a member may be silent in one search for something."""
+
+    def __init__(self) -> None:
+        self.seconds = PATIENCE_MIN_S
+
+    def note_answer(self) -> None:
+        self.seconds = PATIENCE_MIN_S
+
+    def note_silence(self) -> None:
+        self.seconds = min(self.seconds * PATIENCE_GROWTH, REQUEST_TIMEOUT_MS / 1_000)
 
 
 class BlockFetcher:
@@ -98,22 +115,22 @@ class BlockFetcher:
                 self._nursery = None
 
     async def _catch_up(self) -> None:
-        pause_s = BACKOFF_MIN_S
+        pause_s, patience = BACKOFF_MIN_S, _Patience()
         has_more = False
         while has_more or self._get_height() < self._wanted_height:
             member = self._choose_member()
-            has_more = member is not None and await self._fetch_blocks(member)
+            has_more = member is not None and await self._fetch_blocks(member, patience)
             if has_more:
                 pause_s = BACKOFF_MIN_S
             elif self._get_height() < self._wanted_height:
                 await trio.sleep(pause_s)
                 pause_s = min(pause_s * 2, BACKOFF_MAX_S)
 
-    async def _fetch_blocks(self, member: MemberId) -> bool:
+    async def _fetch_blocks(self, member: MemberId, patience: _Patience) -> bool:
         """Ask one member and return whether the ledger grew by its answer; it may have more then."""
         height = self._get_height()
         with self._timings.measure(Activity.FETCH):
-            frames = await self._request(member, BlocksRequest(from_height=Height(height + 1)))
+            frames = await self._request(member, BlocksRequest(from_height=Height(height + 1)), patience)
             try:
                 blocks = tuple(decode(FinalizedBlock, frame, bytes_max=BLOCK_FRAME_BYTES_MAX) for frame in frames)
             except MalformedMessage as error:
@@ -142,18 +159,18 @@ class BlockFetcher:
             await self._inbox.put(BlockFetched(block=block))
 
     async def _find_body(self, block_hash: Digest) -> Block | None:
-        pause_s = BACKOFF_MIN_S
+        pause_s, patience = BACKOFF_MIN_S, _Patience()
         for _ in range(BODY_ATTEMPTS_MAX):
             member = self._choose_member()
-            block = None if member is None else await self._ask_body(member, block_hash)
+            block = None if member is None else await self._ask_body(member, block_hash, patience)
             if block is not None:
                 return block
             await trio.sleep(pause_s)
             pause_s = min(pause_s * 2, BACKOFF_MAX_S)
         return None
 
-    async def _ask_body(self, member: MemberId, block_hash: Digest) -> Block | None:
-        frames = await self._request(member, BodyRequest(block_hash=block_hash))
+    async def _ask_body(self, member: MemberId, block_hash: Digest, patience: _Patience) -> Block | None:
+        frames = await self._request(member, BodyRequest(block_hash=block_hash), patience)
         if not frames:
             return None
         try:
@@ -163,28 +180,34 @@ class BlockFetcher:
             return None
         return block
 
-    async def _request(self, member: MemberId, request: SyncRequest) -> list[bytes]:
+    async def _request(self, member: MemberId, request: SyncRequest, patience: _Patience) -> list[bytes]:
         frames: list[bytes] = []
         received_bytes = 0
 
         async def receive(frame: bytes) -> None:
             nonlocal received_bytes
+            silence.deadline = trio.current_time() + patience.seconds
             received_bytes += len(frame)
             if received_bytes > SYNC_RESPONSE_BYTES + 2 * BLOCK_FRAME_BYTES_MAX:
                 raise PeerMisbehaved("more blocks than a response may hold")
             frames.append(frame)
 
         try:
-            await self._transport.request(
-                member, Service.SYNC, encode_sync_request(request), receive, timeout_ms=REQUEST_TIMEOUT_MS
-            )
+            with trio.move_on_after(patience.seconds) as silence:
+                await self._transport.request(
+                    member, Service.SYNC, encode_sync_request(request), receive, timeout_ms=REQUEST_TIMEOUT_MS
+                )
+                patience.note_answer()
+                return frames
         except PeerUnreachable as error:
             _log.debug("sync_request_failed", member=member, reason=str(error))
             return []
         except PeerMisbehaved as error:
             self._blame(member, str(error))
             return []
-        return frames
+        patience.note_silence()
+        _log.debug("sync_request_failed", member=member, reason="silent for too long")
+        return []
 
     async def _poll_progress(self) -> None:
         interval_s = POLL_FIRST_INTERVAL_S

@@ -150,7 +150,8 @@ class Chaos:
         while True:
             await self._sample(fleet)
             for ending in fleet.find_fallen():
-                self._give_up(f"{ending.name} ended by itself with exit code {ending.exit_code}")
+                last = fleet.nodes[ending.name].read_log_tail().rstrip().rpartition("\n")[2]
+                self._give_up(f"{ending.name} ended by itself with exit code {ending.exit_code}: {last}")
             if self._progress.get_standstill_s(time.monotonic()) > STANDSTILL_MAX_S:
                 self._give_up(f"no block for {STANDSTILL_MAX_S:.0f} s at height {self._progress.height}")
             await trio.sleep(SAMPLE_INTERVAL_S)

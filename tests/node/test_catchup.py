@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from node.catchup import POLL_INTERVAL_S, BlockFetcher
+from node.catchup import POLL_INTERVAL_S, REQUEST_TIMEOUT_MS, BlockFetcher
 from node.inbox import Inbox
 from node.ports import SendFrame, Service
 from node.services import Progress, StatusService, SyncService
@@ -131,6 +131,39 @@ async def test_a_member_that_goes_away_is_replaced_by_another(autojump_clock: Mo
         for member in OTHERS[:2]:
             serve(network, member, chain)
         network.get_link(OTHERS[0], ME).frames_max = 1
+        async with run_learner(network) as learner:
+            learner.fetcher.want_blocks(Height(6), OTHERS[0])
+            await wait_height(learner, 6)
+
+
+async def _say_nothing(_member: MemberId, _request: bytes, _send: SendFrame) -> None:
+    await trio.sleep_forever()
+
+
+async def test_a_member_that_is_connected_and_silent_is_soon_left_for_another(autojump_clock: MockClock) -> None:
+    """A suspended or cut off member keeps its connection until it has answered no ping for ten seconds."""
+    chain = build_chain(2)
+    async with open_memory_network(ME, *OTHERS) as network:
+        for member in OTHERS[:2]:
+            network.attach(member, gossip=ignore_gossip, services={Service.SYNC: _say_nothing})
+        serve(network, OTHERS[2], chain)
+        async with run_learner(network) as learner:
+            learner.fetcher.want_blocks(Height(2), OTHERS[0])
+            with trio.fail_after(REQUEST_TIMEOUT_MS / 1_000):
+                await wait_height(learner, 2)
+
+
+async def test_members_that_are_all_slow_are_waited_for(autojump_clock: MockClock) -> None:
+    chain = build_chain(6)
+    service = SyncService(chain, chain.get_body)
+
+    async def take_long(member: MemberId, request: bytes, send: SendFrame) -> None:
+        await trio.sleep(0.8 * REQUEST_TIMEOUT_MS / 1_000)
+        await service.handle(member, request, send)
+
+    async with open_memory_network(ME, *OTHERS) as network:
+        for member in OTHERS:
+            network.attach(member, gossip=ignore_gossip, services={Service.SYNC: take_long})
         async with run_learner(network) as learner:
             learner.fetcher.want_blocks(Height(6), OTHERS[0])
             await wait_height(learner, 6)
