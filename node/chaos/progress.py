@@ -54,8 +54,10 @@ class Progress:
             self._waiting.append(_Waiting(what=what, names=set(names), height=self.height, since_s=now_s))
 
     def set_storm(self, *, is_storm: bool, now_s: float) -> None:
-        """Say whether more nodes are hampered than are tolerated; the network may stand still then."""
+        """Say whether more nodes are hampered than are tolerated; nothing needs to move or to recover then."""
         self._is_storm = is_storm
+        if is_storm:
+            self._waiting.clear()
         self._moved_s = now_s
 
     def note_heights(self, heights: Mapping[str, int], rounds: Mapping[str, int], *, now_s: float) -> list[str]:

@@ -32,6 +32,13 @@ def test_what_is_hit_again_is_not_measured() -> None:
     assert progress.slowest is None
 
 
+def test_what_a_storm_interrupts_is_not_measured() -> None:
+    progress = Progress(now_s=0.0)
+    progress.note_end("kill bob", ("bob",), now_s=0.0)
+    progress.set_storm(is_storm=True, now_s=1.0)
+    assert note(progress, 50.0, ada=9, bob=9) == []
+
+
 def test_a_standstill_is_the_time_without_a_higher_block() -> None:
     progress = Progress(now_s=0.0)
     note(progress, 1.0, ada=5)
