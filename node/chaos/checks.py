@@ -77,9 +77,16 @@ def check_audits(specs: Sequence[NodeSpec], ledgers: Mapping[str, Ledger]) -> tu
         if ledgers[spec.name].get(report.height) != (report.tip_hash, report.state_root):
             failures.append(f"{spec.name}: the export ends in another state than the ledger")
     signature_count = sum(report.signature_count for report in reports.values())
-    detail = "; ".join(failures) or f"{len(reports)} of {len(specs)}, {signature_count:,} signatures checked"
+    detail = f"{len(reports)} of {len(specs)}, {signature_count:,} signatures checked"
+    detail = "; ".join(failures) or f"{detail}; {_count_verdicts(reports)}"
     genesis = load_genesis(HomePaths(root=specs[0].home).genesis)
     return (Check(name="audits passed", holds=not failures, detail=detail), *_check_stakes(genesis, reports))
+
+
+def _count_verdicts(reports: Mapping[str, AuditReport]) -> str:
+    """Return how the rounds of the longest ledger ended, in words."""
+    longest = max(reports.values(), key=lambda report: report.height)
+    return ", ".join(f"{count} {verdict.name}" for verdict, count in longest.verdicts)
 
 
 def _check_stakes(genesis: Genesis, reports: Mapping[str, AuditReport]) -> tuple[Check, ...]:

@@ -86,7 +86,6 @@ class _Wire:
     async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, out: Gate, back: Gate) -> None:
         """Carry bytes one way; news of an end goes the way that its bytes go, and no sooner."""
         while True:
-            await out.wait_open()
             try:
                 data = await source.receive_some(_CHUNK_BYTES)
             except trio.BrokenResourceError:

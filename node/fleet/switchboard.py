@@ -43,11 +43,15 @@ class Switchboard:
             if dialler is not listener
         }
 
+    def get_address(self, dialler: str, listener: str) -> str:
+        """Return where one node must dial another."""
+        return self._cables[dialler, listener].address
+
     def get_environment(self, name: str) -> dict[str, str]:
         """Return what a node's daemon must be started with."""
         peers = {
-            self._places[listener].member.hex(): cable.address
-            for (dialler, listener), cable in self._cables.items()
+            self._places[listener].member.hex(): self.get_address(dialler, listener)
+            for dialler, listener in self._cables
             if dialler == name
         }
         return {PEERS_VARIABLE: ";".join(f"{member}={address}" for member, address in peers.items())}

@@ -1,7 +1,10 @@
 """Cables: what passes a whole one, what a cut one keeps from whom, and what mending brings back."""
 
+import fcntl
 import socket
-from collections.abc import AsyncIterator
+import struct
+import termios
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -29,18 +32,27 @@ class Pair:
     accepted: list[trio.SocketStream] = field(default_factory=list)
     dialled: list[trio.SocketStream] = field(default_factory=list)
     arrival: trio.Event = field(default_factory=trio.Event)
+    on_accept: Callable[[], None] = lambda: None
 
     async def dial(self) -> trio.SocketStream:
         self.dialled.append(await trio.open_tcp_stream(HOST, self.port))
         return self.dialled[-1]
 
-    async def connect(self) -> tuple[trio.SocketStream, trio.SocketStream]:
-        """Return both ends of a new connection: the dialler's and the listener's."""
+    async def call(self) -> tuple[trio.SocketStream, trio.SocketStream]:
+        """Return both ends of a connection that has just been made: the dialler's and the listener's."""
         self.arrival = trio.Event()
         near = await self.dial()
         with trio.fail_after(5):
             await self.arrival.wait()
         return near, self.accepted[-1]
+
+    async def connect(self) -> tuple[trio.SocketStream, trio.SocketStream]:
+        """Return both ends of a connection through which bytes have passed already."""
+        near, far = await self.call()
+        for source, sink in ((near, far), (far, near)):
+            await source.send_all(b"?")
+            assert await receive(sink) == b"?"
+        return near, far
 
     def set(self, *, forth: bool = True, back: bool = True, is_refusing: bool = False) -> None:
         self.cable.set(forth=forth, back=back, is_refusing=is_refusing)
@@ -53,6 +65,7 @@ async def open_pair(*, can_drop: bool) -> AsyncIterator[Pair]:
 
     async def accept(stream: trio.SocketStream) -> None:
         pair.accepted.append(stream)
+        pair.on_accept()
         pair.arrival.set()
         await trio.sleep_forever()
 
@@ -75,9 +88,20 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
         yield opened
 
 
-async def receive(stream: trio.SocketStream) -> bytes:
-    with trio.fail_after(5):
+async def receive(stream: trio.SocketStream, *, wait_s: float = 5) -> bytes:
+    with trio.fail_after(wait_s):
         return bytes(await stream.receive_some())
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close a connection so that the other end gets a reset and not an end."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    stream.socket.close()
+
+
+def count_unacknowledged(stream: trio.SocketStream) -> int:
+    """Return how many bytes the kernel has taken from us and the other end has not acknowledged (tcp(7), SIOCOUTQ)."""
+    return int(struct.unpack("i", fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
 
 
 async def hears_nothing(stream: trio.SocketStream) -> bool:
@@ -145,7 +169,7 @@ async def test_nobody_learns_of_an_end_through_a_cut_cable(pair: Pair, is_reset:
     near, far = await pair.connect()
     pair.set(forth=False, back=False)
     if is_reset:
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        reset(near)
     near.socket.close()
     assert await hears_nothing(far)
     pair.set()
@@ -155,10 +179,23 @@ async def test_nobody_learns_of_an_end_through_a_cut_cable(pair: Pair, is_reset:
         assert await far.receive_some() == b""
 
 
+async def test_nobody_learns_from_writing_that_the_end_behind_a_cut_is_gone(pair: Pair) -> None:
+    near, far = await pair.connect()
+    pair.set(back=False)
+    reset(far)
+    await near.send_all(b"are you")
+    await near.send_all(b"there?")
+    assert await hears_nothing(near)
+    pair.set()
+    # A reset that was dropped comes again as the answer to whatever is sent next.
+    await near.send_all(b"still?")
+    with pytest.raises(trio.BrokenResourceError):
+        await receive(near, wait_s=20)
+
+
 async def test_a_reset_at_one_end_is_a_reset_at_the_other(pair: Pair) -> None:
     near, far = await pair.connect()
-    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    far.socket.close()
+    reset(far)
     with pytest.raises(trio.BrokenResourceError):
         await receive(near)
 
@@ -180,10 +217,31 @@ async def test_a_refusing_cable_resets_connections_old_and_new(pair: Pair) -> No
     late = await pair.dial()
     with pytest.raises(trio.BrokenResourceError):
         await receive(late)
+    assert pair.accepted == [far]
     pair.set()
     near, far = await pair.connect()
     await near.send_all(b"again")
     assert await receive(far) == b"again"
+
+
+async def test_a_call_that_is_just_being_put_through_is_refused_as_well(pair: Pair) -> None:
+    pair.on_accept = lambda: pair.set(is_refusing=True)
+    # Whether the cable or the listener learns first that they are connected is trio's choice, and random.
+    for _ in range(12):
+        pair.set()
+        near, far = await pair.call()
+        for end in (near, far):
+            with pytest.raises(trio.BrokenResourceError):
+                await receive(end)
+
+
+async def test_a_caller_that_gave_up_before_the_cable_was_mended_is_not_put_through(pair: Pair) -> None:
+    pair.set(forth=False)
+    with trio.move_on_after(SILENCE_S):
+        (await pair.dial()).socket.close()
+    pair.set()
+    await trio.sleep(SILENCE_S)
+    assert not pair.accepted
 
 
 async def test_a_dialler_of_nobody_is_reset() -> None:
@@ -205,3 +263,18 @@ async def test_a_cable_that_drops_packets_answers_no_call_while_cut(can_drop: bo
         with trio.move_on_after(SILENCE_S) as waiting:
             await pair.dial()
         assert waiting.cancelled_caught
+
+
+@pytest.mark.parametrize("can_drop", [mode for mode in MODES if mode])
+@pytest.mark.parametrize("is_forth", [True, False])
+async def test_a_cable_that_drops_packets_acknowledges_nothing_in_the_direction_that_is_cut(
+    can_drop: bool, is_forth: bool
+) -> None:
+    async with open_pair(can_drop=can_drop) as pair:
+        near, far = await pair.connect()
+        pair.set(forth=not is_forth, back=is_forth)
+        await near.send_all(b"four")
+        await far.send_all(b"four")
+        await trio.sleep(SILENCE_S)
+        cut, whole = (near, far) if is_forth else (far, near)
+        assert (count_unacknowledged(cut), count_unacknowledged(whole)) == (4, 0)

@@ -42,6 +42,52 @@ def test_a_daemon_is_told_its_own_cable_to_each_other_node(tmp_path: Path) -> No
     )
 
 
+async def _exchange(board: Switchboard, dialler: Place, listener: Place) -> set[tuple[str, str]]:
+    """Return which directions carry bytes on a connection that one place has made to the other before any cut."""
+    names = (dialler.spec.name, listener.spec.name)
+    heard: set[tuple[str, str]] = set()
+    board.set_cuts(())
+    async with trio.open_nursery() as nursery:
+        accepted: list[trio.SocketStream] = []
+
+        async def accept(stream: trio.SocketStream) -> None:
+            accepted.append(stream)
+            await trio.sleep_forever()
+
+        listeners = await trio.open_tcp_listeners(listener.port, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, accept, listeners)
+        host = board.get_address(*names).split("/")[2]
+        near = await trio.open_tcp_stream(host, listener.port)
+        async with near:
+            await near.send_all(b"?")
+            with trio.fail_after(5):
+                while not accepted:
+                    await trio.sleep(0.01)
+                assert await accepted[0].receive_some() == b"?"
+            board.set_cuts({("ada", "bob")})
+            for source, sink, link in ((near, accepted[0], names), (accepted[0], near, names[::-1])):
+                await source.send_all(b"!")
+                with trio.move_on_after(0.5):
+                    assert await sink.receive_some() == b"!"
+                    heard.add(link)
+        nursery.cancel_scope.cancel()
+    return heard
+
+
+async def test_a_cut_direction_is_cut_whoever_has_dialled() -> None:
+    ports = find_free_ports(2)
+    places = [
+        Place(spec=place.spec, member=place.member, port=port)
+        for place, port in zip(PLACES[:2], ports, strict=True)
+    ]
+    board = Switchboard(places, can_drop=False)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(board.run)
+        assert await _exchange(board, places[0], places[1]) == {("bob", "ada")}
+        assert await _exchange(board, places[1], places[0]) == {("bob", "ada")}
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_cable_that_cannot_be_laid_is_named() -> None:
     (port,) = find_free_ports(1)
     places = [
