@@ -32,6 +32,7 @@ EXIT_INTERRUPTED: Final = 130
 _CHOICES: Final = {
     "aggregation": AggregationRule.MEDIAN,
     "voter_count_max": 5,
+    "epoch_blocks": 10,
     "treasury_initial": 1_000 * MICRO_TOKENS_PER_TOKEN,
     # What befalls these members is not their fault, and must not cost them their part in the rounds.
     "slash_absent": MICRO_TOKENS_PER_TOKEN // 1_000,

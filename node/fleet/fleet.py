@@ -184,6 +184,7 @@ class Fleet:
             "pid": node.pid,
             "exit_code": node.exit_code,
             "height": None,
+            "epoch": None,
             "view": None,
             "round": None,
             "rounds_settled": None,
@@ -193,7 +194,7 @@ class Fleet:
         if status is not None:
             current = status["round"]
             described["round"] = None if current is None else get_object(current)["round"]
-            for key in ("height", "view", "rounds_settled", "members_connected", "members_other"):
+            for key in ("height", "epoch", "view", "rounds_settled", "members_connected", "members_other"):
                 described[key] = get_int(status[key])
         return described
 
