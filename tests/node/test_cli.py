@@ -14,7 +14,7 @@ from node.json_values import JsonObject, get_list, get_object
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "verify"),
+    *("bond", "unbond", "verify", "testnet"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
