@@ -23,7 +23,8 @@ from protocol.units import Digest, Height
 Ledger: TypeAlias = dict[Height, tuple[Digest, Digest]]
 """Hash of each block, and state root after it."""
 
-_ALARMS: Final = ("Traceback", "InvariantViolation", "Exception Group")
+_ALARMS: Final = ("pnyx: ", "Traceback", "InvariantViolation", "Exception Group")
+"""In lines that are no JSON: the last words of a daemon, and what Python writes of a crash."""
 _ALARMS_SHOWN_MAX: Final = 3
 
 

@@ -88,7 +88,7 @@ def test_errors_and_crashes_in_a_log_are_found_and_warnings_are_not() -> None:
         json.dumps({"event": "work_failed", "level": "error"}),
         '{"event": "cut off by a ki',
         "Traceback (most recent call last):",
-        "pnyx: InvariantViolation",
+        "pnyx: no space left",
     ]
     assert find_alarms(lines) == [lines[2], lines[4], lines[5]]
 
