@@ -32,7 +32,7 @@ SEED_COUNTS |= {"standstill-4": 2, "long-standstill-4": 1}
 RUNS = [(name, seed) for name, count in SEED_COUNTS.items() for seed in range(count)]
 SETTLING_MS, QUIET_MS = 30_000, 600_000
 NEVER_EMPTY = ("bare-quorum", "two-thirds-and-one", "wrong-clock")
-"""Where somebody who never comes is asked for votes again and again (C10), or a timer is set by a clock that is late."""
+"""Where somebody who never comes is asked for votes again and again (C10), or a late clock sets a timer."""
 
 REPEATED = (
     "everything-4",
