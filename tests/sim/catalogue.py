@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.parameters import Parameters
 from protocol.units import MICRO_TOKENS_PER_TOKEN, Millis
-from tests.sim import scripts
+from tests.sim import membership, scripts
 from tests.sim.byzantine import (
     bitmap_forger,
     equivocator,
@@ -45,8 +45,13 @@ class Scenario:
     rounds: int = 3
     weights: tuple[int, ...] | None = None
     """Stakes in the order of the members, in micro-tokens; equal if there are none."""
-    epoch_blocks: int = PARAMETERS.epoch_blocks
-    """Few, so that a run has several epochs; many where the first epoch's weights are the point (C13)."""
+    epoch_blocks: int | None = PARAMETERS.epoch_blocks
+    """Few, so that a run has several epochs; many where the first epoch's weights are the point (C13).
+
+    None draws from 2 to 8 for each seed.
+    """
+    newcomer_count: int = 0
+    """The last nodes, which are no founders; the job then goes on until they are validators (L9)."""
     faults: Faults = field(default_factory=Faults)
     heal_ms: int = 8_000
     """Faults end here; until then only safety is asked for."""
@@ -102,7 +107,7 @@ BELOW_THIRD: Final = (30 * TOKEN, 20 * TOKEN, 20 * TOKEN, 20 * TOKEN + 1)
 
 def meet(name: str, make: MakeAdversary, **changes: object) -> dict[str, Scenario]:
     """Return the scenarios of one kind of adversary among 4, 5 and 7 members, with all kinds of faults."""
-    scenario = Scenario(adversary=make, rounds=4, faults=MIXED)
+    scenario = Scenario(adversary=make, rounds=4, epoch_blocks=None, faults=MIXED)
     scenario = replace(scenario, **changes)  # type: ignore[arg-type]
     return {
         f"{name}-{node_count}": replace(scenario, node_count=node_count, adversary_count=(node_count - 1) // 3)
@@ -273,5 +278,44 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         is_live=False,
         heal_ms=20_000,
         script=scripts.stay_split,
+    ),
+    "newcomer-5": Scenario(
+        node_count=5, newcomer_count=1, epoch_blocks=None, faults=ROUGH, script=membership.change_members
+    ),
+    "late-newcomer-5": Scenario(
+        node_count=5,
+        newcomer_count=1,
+        epoch_blocks=None,
+        late_ms={4: 25_000},
+        faults=ROUGH,
+        script=membership.change_members,
+    ),
+    "newcomers-7": Scenario(
+        node_count=7, newcomer_count=2, epoch_blocks=None, faults=MIXED, script=membership.change_members
+    ),
+    "newcomer-and-adversary-6": Scenario(
+        node_count=6,
+        newcomer_count=1,
+        epoch_blocks=None,
+        adversary=make_any,
+        adversary_count=1,
+        faults=MIXED,
+        script=membership.change_members,
+    ),
+    "left-behind-5": Scenario(
+        node_count=5, newcomer_count=1, epoch_blocks=2, faults=ROUGH, script=membership.leave_one_behind
+    ),
+    "epoch-ends-4": Scenario(
+        rounds=5, epoch_blocks=None, faults=ROUGH, heal_ms=12_000, script=scripts.strike_at_epoch_ends
+    ),
+    "epoch-ends-7": Scenario(
+        node_count=7,
+        rounds=5,
+        epoch_blocks=None,
+        faults=ROUGH,
+        heal_ms=12_000,
+        adversary=make_any,
+        adversary_count=2,
+        script=scripts.strike_at_epoch_ends,
     ),
 }

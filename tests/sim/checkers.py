@@ -4,7 +4,8 @@ Agreement: one block and one state per height. Conservation: every micro-token i
 no honest member is ever jailed (L7), and nothing that anybody ever sent, put together, would convict one. No
 contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable first: a vote
 is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's signature and fits its
-own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7).
+own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7). One epoch has one set of validators
+(C13).
 """
 
 from contextlib import suppress
@@ -42,10 +43,10 @@ class SignatureBook:
     liars: set[MemberId] = field(default_factory=set)
     """Members that signed two things that exclude each other."""
 
-    def add_state(self, state: LedgerState) -> None:
-        """Take down the validators of a state's epoch."""
-        if state.epoch not in self.validators:
-            self.validators[state.epoch] = build_validator_set(state)
+    def add_state(self, state: LedgerState) -> bool:
+        """Take down the validators of a state's epoch; return whether they are those that were known (C13)."""
+        validators = build_validator_set(state)
+        return self.validators.setdefault(state.epoch, validators) == validators
 
     def add_message(self, message: ConsensusMessage) -> None:
         """Take down the signatures of a message."""
@@ -136,7 +137,7 @@ class Checkers:
             self._check_agreement(entry)
             self._check_intact(entry.finalized)
         if blocks:
-            self.book.add_state(state)
+            assert self.book.add_state(state) or self.may_fork, f"epoch {state.epoch} has other validators than before"
             assert blocks[-1].finalized.certificate is not None, "a batch ends without a finalization"
             assert state.height == height, "the state is not that of the last final block"
             check_supply(state)

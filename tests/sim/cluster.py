@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from protocol.crypto import Domain, compute_digest
 from protocol.engine import Engine, EngineConfig
@@ -17,13 +17,7 @@ from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Admission, Topic
 from protocol.interface import (
     ArmTimer,
-    AskWitnesses,
     Broadcast,
-    ComputeCandidate,
-    EvaluateModel,
-    FetchArtifact,
-    FetchBlock,
-    FetchBlocks,
     ForgetArtifacts,
     Input,
     Observe,
@@ -31,7 +25,6 @@ from protocol.interface import (
     PersistBlock,
     SetMembers,
     TimeAdvanced,
-    TrainModel,
 )
 from protocol.ledger.state import compute_genesis_state
 from protocol.messages import Proposal
@@ -95,6 +88,8 @@ class Cluster:
         self.random = random.Random(f"fault-{setting.seed}")
         self.clock_random = random.Random(f"clock-{setting.seed}")
         self.audit = compute_digest(Domain.STATE, compute_chain_id(setting.genesis))
+        self.wants: list[Callable[[], bool]] = []
+        """What must have happened before a run is over, besides its rounds."""
         self.sent = 0
         """Messages published so far, counted once each."""
         self.sent_bytes_max = 0
@@ -139,6 +134,7 @@ class Cluster:
         return (
             all(node.is_up() for node in self.honest)
             and all(state.rounds_settled >= rounds for state in states)
+            and all(is_fulfilled() for is_fulfilled in self.wants)
             and len({state.height for state in states}) == 1
         )
 
@@ -154,7 +150,7 @@ class Cluster:
 
     def boot(self, node: SimNode) -> None:
         """Bring a node up from its disk."""
-        if node.is_up():
+        if node.is_up() or node.is_retired:
             return
         now_ms = self._clock(node)
         if not node.is_honest:
@@ -179,6 +175,13 @@ class Cluster:
         )
         node.engine = Engine(config, node.disk.restore())
         self._perform(node, node.engine.start(now_ms))
+
+    def retire(self, node: SimNode) -> None:
+        """Take a node down for good, so that nobody waits for it any more."""
+        if not node.is_retired:
+            self.crash(node)
+            node.is_retired = True
+            self.honest.remove(node)
 
     def restart(self, node: SimNode, *, after_ms: int) -> None:
         """Take a node down now and bring it up later."""
@@ -241,22 +244,13 @@ class Cluster:
             case ArmTimer(at_ms=at_ms):
                 node.timer_ms = at_ms
                 self._wind(node)
-            case AskWitnesses():
-                self._surroundings.ask_witnesses(node)
-            case SetMembers():
-                pass
-            case FetchBlocks(from_height=from_height):
-                self._surroundings.fetch_blocks(node, from_height)
-            case FetchBlock(block_hash=block_hash):
-                self._surroundings.fetch_body(node, block_hash)
-            case FetchArtifact():
-                self._surroundings.fetch_artifact(node, action)
-            case TrainModel() | ComputeCandidate() | EvaluateModel():
-                self._surroundings.work(node, action)
+            case SetMembers(contacts=contacts):
+                if node.is_honest:
+                    node.contacts = frozenset(contact.member for contact in contacts)
             case Observe(observation=observation):
                 self._note(node, repr(observation).encode())
             case _:
-                assert_never(action)
+                self._surroundings.act(node, action)
 
     def _publish(self, node: SimNode, topic: Topic, message: bytes, receivers: Sequence[int]) -> None:
         self._note(node, message)
@@ -273,6 +267,8 @@ class Cluster:
                 self.network.send(node.index, receiver, deliver, is_block=is_block)
 
     def _receive(self, sender: SimNode, node: SimNode, topic: Topic, message: bytes) -> None:
+        if not node.accepts(sender):
+            return
         if node.adversary is not None:
             self._perform(node, node.adversary.on_gossip(sender.index, topic, message, self._clock(node)))
         if node.engine is None:

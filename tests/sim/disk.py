@@ -83,10 +83,12 @@ class Disk:
             self.blocks += [effect.finalized for effect in blocks]
             self.outcomes += [effect.outcome for effect in blocks]
             self.state = state
-            account = next(account for account in state.accounts if account.member == member)
+            # A newcomer that is not admitted yet follows the ledger and has no account.
+            own = [account.next_sequence for account in state.accounts if account.member == member]
+            next_sequence = own[0] if own else OperationNumber(0)
             settled = Round(state.next_round - 1 if state.round is None else state.round.round - 1)
             self.records = [
-                record for record in self.records if not _is_useless(record, state.view, account.next_sequence, settled)
+                record for record in self.records if not _is_useless(record, state.view, next_sequence, settled)
             ]
             self.votes = {record.vote for record in self.records if isinstance(record, OwnVoteRecord)}
 

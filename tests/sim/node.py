@@ -77,6 +77,10 @@ class SimNode:
     timer_ms: int | None = None
     """When its timer goes off, by its own clock."""
     incarnation: int = 0
+    contacts: frozenset[MemberId] | None = None
+    """The members that may connect to it (L1); None lets everybody."""
+    is_retired: bool = False
+    """Whether it was switched off for good."""
     is_honest: bool = True
 
     @property
@@ -87,6 +91,12 @@ class SimNode:
     def is_up(self) -> bool:
         """Return whether the node runs."""
         return self.engine is not None or self.adversary is not None
+
+    def accepts(self, other: "SimNode") -> bool:
+        """Return whether this node and another one may be connected."""
+        return all(
+            one.contacts is None or another.member in one.contacts for one, another in ((self, other), (other, self))
+        )
 
     def gives(self, requester: int, digest: Digest) -> bool:
         """Return whether this node gives a body or an artifact that it holds to another node."""

@@ -9,7 +9,7 @@ from protocol.export import ExportedBlock, write_export
 from protocol.genesis import Genesis
 from protocol.ledger.state import LedgerState, compute_genesis_state, compute_state_root
 from protocol.ledger.transition import apply_block
-from protocol.outcomes import BlockOutcome
+from protocol.outcomes import BlockOutcome, StakeReason
 from protocol.units import Digest
 from tests.sim.disk import Disk
 
@@ -32,6 +32,13 @@ def check_replays(genesis: Genesis, disks: Sequence[Disk]) -> None:
             state, computed = known
             assert computed == outcome, f"height {state.height} replays to another outcome"
         assert state == disk.state, f"the log replays to another state at height {state.height}"
+
+
+def check_minted(genesis: Genesis, disk: Disk) -> None:
+    """Check that nothing but newcomers' bonds has been added to the supply (L2, L9)."""
+    moves = [move for outcome in disk.outcomes for move in outcome.moves]
+    minted = sum(move.amount for move in moves if move.reason is StakeReason.MINT)
+    assert disk.state.supply == compute_genesis_state(genesis).supply + minted, "the supply has changed by itself"
 
 
 def check_audit(genesis: Genesis, disk: Disk) -> None:

@@ -10,7 +10,7 @@ from tests.sim.catalogue import PARAMETERS, SCENARIOS, TOKEN, Scenario
 from tests.sim.cluster import Cluster, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
-from tests.sim.replay import check_audit, check_replays
+from tests.sim.replay import check_audit, check_minted, check_replays
 
 __all__ = [
     "PARAMETERS",
@@ -35,18 +35,21 @@ def build_cluster(scenario: Scenario, seed: int) -> Cluster:
     keys = make_keys(scenario.node_count)
     parameters = replace(
         scenario.parameters,
-        rounds_max=Round(0 if scenario.convicts else scenario.rounds),
-        epoch_blocks=scenario.epoch_blocks,
+        rounds_max=Round(0 if scenario.convicts or scenario.newcomer_count else scenario.rounds),
+        epoch_blocks=scenario.epoch_blocks or PARAMETERS.epoch_blocks,
     )
     choice = random.Random(f"choice-{seed}")
-    drawn = choice.sample(range(scenario.node_count), scenario.adversary_count)
+    founder_count = scenario.node_count - scenario.newcomer_count
+    drawn = choice.sample(range(founder_count), scenario.adversary_count)
     adversaries = scenario.adversary_indexes or drawn
+    if scenario.epoch_blocks is None:
+        parameters = replace(parameters, epoch_blocks=choice.randint(2, 8))
     make = Conspiracy().make if scenario.conspires else scenario.adversary
     # Whoever is absent is the first: the stakes of a scenario say who that is.
     absent = frozenset(range(scenario.absent_count))
     cluster = Cluster(
         Setting(
-            genesis=make_genesis(keys, parameters, weights=scenario.weights, seed=seed),
+            genesis=make_genesis(keys[:founder_count], parameters, weights=scenario.weights, seed=seed),
             keys=keys,
             seed=seed,
             faults=scenario.faults,
@@ -91,6 +94,7 @@ def check_end(cluster: Cluster, seed: int) -> None:
     cluster.checkers.check_forks_convict()
     for node in cluster.honest:
         cluster.checkers.check_slashed(node)
+        check_minted(cluster.genesis, node.disk)
     check_replays(cluster.genesis, disks)
     check_audit(cluster.genesis, random.Random(f"audit-{seed}").choice(disks))
 

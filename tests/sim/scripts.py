@@ -7,6 +7,8 @@ from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
 
 HOUR_MS = 3_600_000
+STRIKE_MS = 15
+STRIKES_MAX = 12
 
 
 def do_nothing(_cluster: Cluster) -> None:
@@ -71,6 +73,44 @@ def restore_old_backup(cluster: Cluster) -> None:
 def stay_split(cluster: Cluster) -> None:
     """Keep the honest nodes of even index from those of odd index until the heal time, as split twins like it."""
     cluster.loop.at(0, partial(cluster.network.split, [node.index for node in cluster.honest if node.index % 2]))
+
+
+def strike_at_epoch_ends(cluster: Cluster) -> None:
+    """Whenever the last block of an epoch is about to become final, cut somebody off or take somebody down (C13)."""
+    struck: set[tuple[int, int]] = set()
+
+    def look() -> None:
+        for node in cluster.honest:
+            if node.engine is None or len(struck) > STRIKES_MAX:
+                continue
+            consensus = node.engine.consensus
+            heights = {block.header.height for block in consensus.tree.blocks.values()}
+            where = consensus.config.validators.epoch, cluster.random.randrange(2)
+            if consensus.config.last_height in heights and where not in struck:
+                struck.add(where)
+                strike(cluster)
+        if cluster.loop.elapsed_ms < cluster.setting.heal_ms:
+            cluster.loop.at(STRIKE_MS, look)
+
+    cluster.loop.at(STRIKE_MS, look)
+
+
+def strike(cluster: Cluster) -> None:
+    """Split the network, mute a part of it, or take a part of it or everybody down, for a while."""
+    span_ms = cluster.random.randint(100, 1_500)
+    some = [node for node in cluster.honest if cluster.random.random() < 0.5]
+    match cluster.random.randrange(4):
+        case 0:
+            cluster.network.split([node.index for node in some])
+        case 1:
+            cluster.network.mute([node.index for node in some])
+        case 2:
+            for node in some:
+                cluster.dooms.add(node.index)
+        case _:
+            for node in tuple(cluster.honest):
+                cluster.restart(node, after_ms=cluster.random.randint(10, 500))
+    cluster.loop.at(span_ms, cluster.network.heal)
 
 
 def set_one_clock_wrong(cluster: Cluster) -> None:

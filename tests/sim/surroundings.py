@@ -12,12 +12,15 @@ from typing import TypeAlias, assert_never
 from protocol.crypto import Domain, compute_digest
 from protocol.interface import (
     ArtifactStored,
+    AskWitnesses,
     BlockFetched,
     BlocksFetched,
     CandidateComputed,
     ComputeCandidate,
     EvaluateModel,
     FetchArtifact,
+    FetchBlock,
+    FetchBlocks,
     FinalizedBlock,
     Input,
     ModelEvaluated,
@@ -38,6 +41,7 @@ WORK_MS_MAX = 600
 WITNESS_PAUSE_MS = (5, 400)
 
 Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
+Order: TypeAlias = AskWitnesses | FetchBlocks | FetchBlock | FetchArtifact | Work
 
 
 class Surroundings:
@@ -53,6 +57,22 @@ class Surroundings:
         self._random = random.Random(f"work-{seed}")
         self.handle: Callable[[SimNode, Input], None] = lambda _node, _event: None
         """How an answer reaches a node."""
+
+    def act(self, node: SimNode, order: Order) -> None:
+        """Do what an engine orders."""
+        match order:
+            case AskWitnesses():
+                self.ask_witnesses(node)
+            case FetchBlocks(from_height=from_height):
+                self.fetch_blocks(node, from_height)
+            case FetchBlock(block_hash=block_hash):
+                self.fetch_body(node, block_hash)
+            case FetchArtifact():
+                self.fetch_artifact(node, order)
+            case TrainModel() | ComputeCandidate() | EvaluateModel():
+                self.work(node, order)
+            case _:
+                assert_never(order)
 
     # What other nodes have.
 
@@ -89,7 +109,7 @@ class Surroundings:
             if node.incarnation != incarnation:
                 return
             holder = other.engine or other.adversary
-            if holder is None or not self._network.is_connected(node.index, other.index):
+            if holder is None or not self._is_connected(node, other):
                 self._ask_witness(node, other)
                 return
             votes = holder.get_votes_seen(node.member)
@@ -133,8 +153,11 @@ class Surroundings:
         return [
             other
             for other in self._nodes
-            if other is not node and other.is_up() and self._network.is_connected(node.index, other.index)
+            if other is not node and other.is_up() and self._is_connected(node, other)
         ]
+
+    def _is_connected(self, node: SimNode, other: SimNode) -> bool:
+        return self._network.is_connected(node.index, other.index) and node.accepts(other)
 
     def _when_held(
         self, node: SimNode, digests: tuple[Digest, ...], action: Callable[[], None], *, tries: int = ARTIFACT_TRIES

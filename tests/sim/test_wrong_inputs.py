@@ -24,7 +24,7 @@ from tests.sim.bounds import NOTES_MAX, check_bounds, check_journal, check_view
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
 from tests.sim.memo import remember_signatures
-from tests.sim.replay import check_audit, check_replays
+from tests.sim.replay import check_audit, check_minted, check_replays
 from tests.sim.scenarios import SCENARIOS, build_cluster
 from tests.values import make_digest
 
@@ -142,6 +142,22 @@ def test_a_block_without_an_outcome_is_caught(cluster: Cluster) -> None:
     cluster.nodes[0].disk.outcomes.pop()
     with pytest.raises(AssertionError, match="without its outcome"):
         check_replays(cluster.genesis, [cluster.nodes[0].disk])
+
+
+def test_a_supply_that_grows_by_itself_is_caught(cluster: Cluster) -> None:
+    """L2."""
+    disk = cluster.nodes[0].disk
+    check_minted(cluster.genesis, disk)
+    disk.state = replace(disk.state, supply=Stake(disk.state.supply + 1))
+    with pytest.raises(AssertionError, match="changed by itself"):
+        check_minted(cluster.genesis, disk)
+
+
+def test_validators_that_change_within_an_epoch_are_caught(cluster: Cluster) -> None:
+    """C13."""
+    state = cluster.nodes[0].disk.state
+    assert cluster.checkers.book.add_state(state)
+    assert not cluster.checkers.book.add_state(replace(state, validators=state.validators[1:]))
 
 
 def test_an_export_that_the_audit_refuses_is_caught(cluster: Cluster) -> None:

@@ -131,6 +131,8 @@ class BitmapForger:
         if not isinstance(heard, Votes) or self._random.random() >= FORGES:
             return []
         certificate = self._get_certificate(heard.votes[-1])
+        if certificate is None:
+            return []
         return [tell(self._others, self._wrap(self._forge(certificate))) for _ in range(2)]
 
     def serve(self, blocks: tuple[FinalizedBlock, ...]) -> tuple[FinalizedBlock, ...]:
@@ -142,13 +144,14 @@ class BitmapForger:
     def gives(self, _requester: int, _digest: Digest) -> bool:
         return True
 
-    def _get_certificate(self, heard: Vote) -> Certificate:
+    def _get_certificate(self, heard: Vote) -> Certificate | None:
         """Return a true certificate if there is one for something near, otherwise one of this vote alone."""
         tree = self._puppet.engine.consensus.tree
         held = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
         if held and self._random.random() < 0.7:
             return self._random.choice(held)
-        return build_certificate(self._puppet.engine.consensus.config.validators, (heard,))
+        validators = self._puppet.engine.consensus.config.validators
+        return build_certificate(validators, (heard,)) if validators.has_member(heard.member) else None
 
     def _forge(self, certificate: Certificate) -> Certificate:
         return self._random.choice(FORGERIES)(certificate)
