@@ -4,8 +4,8 @@ Agreement: one block and one state per height. Conservation: every micro-token i
 no honest member is ever jailed (L7), and nothing that anybody ever sent, put together, would convict one. No
 contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable first: a vote
 is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's signature and fits its
-own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7). One epoch has one set of validators
-(C13).
+own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7). One epoch has one set of
+validators (C13).
 """
 
 from contextlib import suppress
