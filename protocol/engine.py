@@ -11,12 +11,11 @@ from typing import assert_never
 from protocol.admission import Admitted, GossipAdmission, Progress
 from protocol.blocks import Block
 from protocol.bls import BlsSigningKey
-from protocol.codec import encode
 from protocol.consensus.machine import Consensus
 from protocol.crypto import SigningKey
 from protocol.duties import Duties, DutiesConfig
 from protocol.errors import InvalidMessage, ProtocolError
-from protocol.evidence import Evidence, check_evidence
+from protocol.evidence import Evidence, Offence, check_evidence, get_offence
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Topic
 from protocol.holdings import Holdings
@@ -93,7 +92,7 @@ class Engine:
         self._mempool = Mempool()
         self._own = OwnOperations(self._chain_id, config.key, self._mempool, genesis.parameters, config.started_ms)
         self._effects: list[Effect] = []
-        self._reported: set[Digest] = set()
+        self._reported: set[Offence] = set()
         self._wants_step = False
         self._duties = Duties(
             DutiesConfig(
@@ -297,6 +296,8 @@ class Engine:
     def _start_epoch(self, before: LedgerState, last: FinalizedBlock) -> None:
         """Begin a new epoch on the last block of the one before, and judge what came early for it (C13)."""
         self._effects += self._succession.advance(before, self.state, last)
+        oldest = self.state.epoch - self._parameters.evidence_window_epochs
+        self._reported = {offence for offence in self._reported if offence.epoch >= oldest}
         for message in self._succession.take_early():
             event = self.judge_gossip(Topic.CONSENSUS, message).event
             if isinstance(event, ConsensusReceived):
@@ -310,11 +311,12 @@ class Engine:
                 self._submit(payload, now_ms)
 
     def _report(self, proof: Evidence, now_ms: Millis) -> None:
-        offence = check_evidence(self._chain_id, proof)
-        key = Digest(encode(offence))
-        if key in self._reported or offence in self.state.offences:
+        offence = get_offence(proof)
+        if offence in self._reported or offence in self.state.offences:
+            # Before anything is verified: whoever contradicts itself once can do so a thousand times in one view.
             return
-        self._reported.add(key)
+        check_evidence(self._chain_id, proof)
+        self._reported.add(offence)
         self._effects.append(Observe(observation=OffenceSeen(offence=offence)))
         self._submit(ReportEvidence(evidence=proof), now_ms)
 

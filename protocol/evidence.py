@@ -71,6 +71,15 @@ def build_proposal_evidence(
     )
 
 
+def get_offence(evidence: Evidence) -> Offence:
+    """Return what evidence accuses somebody of, unchecked."""
+    match evidence:
+        case ConflictingVotes(first=vote):
+            return Offence(member=vote.member, epoch=vote.epoch, view=vote.view)
+        case ConflictingProposals(first=header):
+            return Offence(member=header.leader, epoch=header.epoch, view=header.view)
+
+
 def check_evidence(chain_id: Digest, evidence: Evidence) -> Offence:
     """Return whom evidence convicts, after checking all of it.
 
@@ -87,7 +96,6 @@ def check_evidence(chain_id: Digest, evidence: Evidence) -> Offence:
                 raise InvalidMessage("evidence: the votes are not in order")
             check_vote(chain_id, first)
             check_vote(chain_id, second)
-            return Offence(member=first.member, epoch=first.epoch, view=first.view)
         case ConflictingProposals(first=one, second=other):
             if (one.leader, one.epoch, one.view) != (other.leader, other.epoch, other.view):
                 raise InvalidMessage("evidence: the proposals are not of one leader in one view")
@@ -97,4 +105,4 @@ def check_evidence(chain_id: Digest, evidence: Evidence) -> Offence:
                 raise InvalidMessage("evidence: the proposals are not in order")
             check_block_signature(chain_id, one, evidence.first_signature)
             check_block_signature(chain_id, other, evidence.second_signature)
-            return Offence(member=one.leader, epoch=one.epoch, view=one.view)
+    return get_offence(evidence)

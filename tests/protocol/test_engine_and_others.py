@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.codec import encode_union
+from protocol.evidence import Evidence
 from protocol.gossip import Admission, Topic
 from protocol.interface import (
     ArtifactStored,
@@ -107,6 +108,18 @@ def test_a_contradiction_is_reported_once() -> None:
     assert (seen.offence.member, seen.offence.view) == (guilty.member, 1)
     (message,) = get_operations(effects)
     assert isinstance(decode_operation(message.operation).content.payload, ReportEvidence)
+
+
+def test_a_member_that_contradicts_itself_often_costs_one_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L7, C15: a message of votes for many blocks of one view is as many contradictions."""
+    verified: list[Evidence] = []
+    monkeypatch.setattr("protocol.engine.check_evidence", lambda _chain_id, evidence: verified.append(evidence))
+    node = make_weak_node()
+    node.start(100)
+    digests = [make_digest("block", number) for number in range(20)]
+    for message in sign_votes(node, node.builder.founders[1], *[(VoteKind.NOTARIZE, digest) for digest in digests]):
+        gossip(node, message)
+    assert len(verified) == 1
 
 
 def test_forged_votes_about_a_decided_view_neither_convict_nor_confuse() -> None:
