@@ -167,7 +167,7 @@ def _get_new_type_coder(hint: NewType) -> _Coder:
 def _build_integer_coder(lowest: int) -> _Coder:
     def check(value: object) -> object:
         if type(value) is not int or not lowest <= value <= UINT64_MAX:
-            raise MalformedMessage(f"an integer from {lowest} to 2**64-1 is expected, not {value!r:.40}")
+            raise MalformedMessage(f"an integer from {lowest} to 2**64-1 is expected, not {_describe(value)}")
         return value
 
     return _Coder(to_plain=check, from_plain=check)
@@ -187,7 +187,7 @@ def _build_enum_coder(kind: type[IntEnum]) -> _Coder:
 
     def from_plain(plain: _Plain) -> object:
         if type(plain) is not int or plain not in members:
-            raise MalformedMessage(f"{plain!r:.40} is no {kind.__name__}")
+            raise MalformedMessage(f"{_describe(plain)} is no {kind.__name__}")
         return members[plain]
 
     def to_plain(value: object) -> _Plain:
@@ -277,6 +277,11 @@ def _build_optional_coder(arguments: list[object]) -> _Coder:
         return None if plain is None else inner.from_plain(plain)
 
     return _Coder(to_plain=to_plain, from_plain=from_plain)
+
+
+def _describe(plain: _Plain) -> str:
+    """Return a value for an error's text; a stranger's array may be too deep to print."""
+    return str(plain) if type(plain) is int else f"a {type(plain).__name__}"
 
 
 def _get_tag(kind: object) -> int:

@@ -21,6 +21,7 @@ HOSTILE = {
     "the longest arrays inside each other, many": LONGEST * (BYTES_MAX // 3),
     "short arrays inside each other": b"\x91" * BYTES_MAX,
     "short arrays inside each other, closed": b"\x91" * (BYTES_MAX - 1) + b"\xc0",
+    "an array in an integer's place, too deep to print": b"\x93\x01\x90" + b"\x91" * 1_010 + b"\xc0",
     "bytes that say they are 2**32 - 1": b"\xc6\xff\xff\xff\xff",
     "a string that says it has 2**32 - 1 bytes": b"\xdb\xff\xff\xff\xff",
     "a map that says it has 2**32 - 1 entries": b"\xdf\xff\xff\xff\xff",
