@@ -20,6 +20,9 @@ from protocol.units import Digest, Height, Round
 
 _SELECT_BLOCK: Final = "SELECT height, hash, block, certificate, checksum FROM blocks"
 
+_COLUMN_MAX: Final = 2**63 - 1
+"""The largest integer that SQLite knows; whoever asks may name larger ones, of which there are no rows."""
+
 _ITERATION_BLOCKS: Final = 64
 """Blocks read by one query while iterating, so that no read transaction stays open between two items."""
 
@@ -53,11 +56,11 @@ class SqliteReader:
 
     def get_block(self, height: Height) -> FinalizedBlock | None:
         """Return a final block."""
-        return self._get_first_block(f"{_SELECT_BLOCK} WHERE height = ?", (height,))
+        return self._get_first_block(f"{_SELECT_BLOCK} WHERE height = ?", (_limit(height),))
 
     def get_outcome(self, height: Height) -> BlockOutcome | None:
         """Return what a final block did."""
-        rows = self._query("SELECT height, outcome, checksum FROM outcomes WHERE height = ?", (height,))
+        rows = self._query("SELECT height, outcome, checksum FROM outcomes WHERE height = ?", (_limit(height),))
         return _decode_outcome(rows[0]) if rows else None
 
     def get_blocks(self, from_height: Height, *, bytes_max: int) -> tuple[FinalizedBlock, ...]:
@@ -65,7 +68,7 @@ class SqliteReader:
         blocks: list[FinalizedBlock] = []
         certified_count, size_bytes = 0, 0
         with translated_errors(self._path):
-            cursor = self._connection.execute(f"{_SELECT_BLOCK} WHERE height >= ? ORDER BY height", (from_height,))
+            cursor = self._connection.execute(f"{_SELECT_BLOCK} WHERE height >= ? ORDER BY height", (_limit(from_height),))
             for raw_row in cursor:
                 row = _make_block_row(raw_row)
                 size_bytes += len(row.block) + len(row.certificate or b"")
@@ -88,7 +91,7 @@ class SqliteReader:
                 "SELECT b.height, b.hash, b.block, b.certificate, b.checksum, o.height, o.outcome, o.checksum"
                 " FROM blocks b LEFT JOIN outcomes o ON o.height = b.height"
                 " WHERE b.height >= ? ORDER BY b.height LIMIT ?",
-                (height, _ITERATION_BLOCKS),
+                (_limit(height), _ITERATION_BLOCKS),
             )
             for row in rows:
                 finalized = decode_block_row(self._chain_id, _make_block_row(row[:5]))
@@ -104,7 +107,7 @@ class SqliteReader:
         rows = self._query(
             "SELECT r.round, o.height, o.outcome, o.checksum FROM rounds r LEFT JOIN outcomes o ON o.height = r.height"
             " WHERE r.round >= ? ORDER BY r.round LIMIT ?",
-            (from_round, limit),
+            (_limit(from_round), limit),
         )
         rounds: list[RoundRecord] = []
         for round_number, *outcome_row in rows:
@@ -152,6 +155,10 @@ class SqliteReader:
     def _query(self, query: str, arguments: tuple[object, ...]) -> list[tuple[object, ...]]:
         with translated_errors(self._path):
             return self._connection.execute(query, arguments).fetchall()
+
+
+def _limit(number: int) -> int:
+    return max(-_COLUMN_MAX, min(number, _COLUMN_MAX))
 
 
 def _make_block_row(row: tuple[object, ...]) -> BlockRow:

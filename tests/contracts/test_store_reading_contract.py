@@ -62,6 +62,21 @@ async def test_blocks_outcomes_and_rounds_are_found(machine: Machine) -> None:
     assert store.get_rounds(Round(1), limit=1) == (records[0],)
 
 
+async def test_numbers_beyond_any_ledger_find_nothing(machine: Machine) -> None:
+    """W5: a member may ask for any height, an operator for any round."""
+    machine.builder.run_round()
+    store = machine.open_store()
+    store.load()
+    await store.append([machine.persist(built) for built in machine.builder.blocks])
+    beyond = Height(2**64 - 1)
+    assert store.get_blocks(beyond, bytes_max=1_000_000) == ()
+    assert store.get_block(beyond) is None
+    assert store.get_outcome(beyond) is None
+    assert list(store.iterate_blocks(beyond)) == []
+    assert store.get_rounds(Round(2**64 - 1), limit=10) == ()
+    assert len(store.get_rounds(Round(-(2**70)), limit=10)) == 1
+
+
 async def test_an_operation_is_found_with_its_result(machine: Machine) -> None:
     builder = machine.builder
     member = builder.founders[1].member
