@@ -43,6 +43,8 @@ def decode_chunk_list(digest: Digest, encoded: bytes) -> ChunkList:
     Raises:
         InvalidMessage: It is not the one that the artifact is named by.
     """
+    if len(encoded) < _SIZE_BYTES:
+        raise InvalidMessage("a chunk list without the artifact's size")
     return make_chunk_list(digest, int.from_bytes(encoded[:_SIZE_BYTES], "big"), encoded[_SIZE_BYTES:])
 
 
@@ -52,6 +54,8 @@ def make_chunk_list(digest: Digest, artifact_bytes: int, digests: bytes) -> Chun
     Raises:
         InvalidMessage: It is not the one that the artifact is named by.
     """
+    if len(digests) % DIGEST_BYTES:
+        raise InvalidMessage(f"chunk digests of {len(digests)} bytes, which is no multiple of {DIGEST_BYTES}")
     chunk_digests = tuple(
         Digest(digests[start : start + DIGEST_BYTES]) for start in range(0, len(digests), DIGEST_BYTES)
     )

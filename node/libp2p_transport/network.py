@@ -21,6 +21,7 @@ from node.libp2p_transport.complaints import Complaints
 from node.libp2p_transport.faults import LinkFailed, PeerBrokeRules, library_faults
 from node.libp2p_transport.handshake import Doorkeeper, NotWelcome
 from node.libp2p_transport.muxer import MuxedStream, Muxer
+from node.libp2p_transport.negotiation import NamelessStream
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.libp2p_transport.sockets import TcpConnection, dial, format_address
@@ -153,7 +154,7 @@ class Network:
         is_agreed = False
         try:
             with trio.move_on_after(_NEGOTIATE_S), library_faults("protocol negotiation"):
-                await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(stream))
+                await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(NamelessStream(stream)))
                 is_agreed = True
         finally:
             if not is_agreed:
@@ -213,7 +214,8 @@ class Network:
     async def _serve_stream(self, connection: Connection, stream: MuxedStream) -> None:
         try:
             with library_faults("protocol negotiation"):
-                protocol, _ = await self._multiselect.negotiate(MultiselectCommunicator(stream), round(_NEGOTIATE_S))
+                nameless = MultiselectCommunicator(NamelessStream(stream))
+                protocol, _ = await self._multiselect.negotiate(nameless, round(_NEGOTIATE_S))
             if protocol is not None:
                 await self._handlers[protocol](connection, stream)
         except PeerBrokeRules as error:

@@ -118,7 +118,7 @@ WORKAROUNDS: Final[dict[str, Workaround]] = {
     "unbounded_negotiation": Workaround(
         symptom="a stranger makes us wait for, and store, as much as it likes",
         cause="multistream reads whatever length is announced",
-        cure="a handshake has a byte limit and a deadline",
+        cure="a handshake has a byte limit and a deadline, and on a stream no name is longer than a name",
         place="sockets.TcpConnection",
     ),
     "silent_write_after_close": Workaround(

@@ -1,0 +1,1 @@
+"""Fuzzing: what strangers may send, sent to every decoder and every way in (docs/guides/fuzzing.md)."""

@@ -1,0 +1,118 @@
+"""Signs changed messages again, with the keys that an attacker holds, so that changes get past the signatures.
+
+Who signs what it likes is a member that misbehaves; with everybody's keys there is nothing left that a signature would
+stop, which is right for code that must only not fall over.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
+from protocol.codec import encode
+from protocol.errors import MalformedMessage
+from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.operations import decode_operation, sign_operation
+from protocol.units import BlsSignature, Digest, Epoch, MemberId, View
+from protocol.validators import ValidatorSet
+from protocol.votes import Certificate, Vote, VoteKind, build_certificate, sign_vote
+from tests.sim.keys import NodeKeys
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Signs in the name of those whose keys it has; what others signed it leaves as it is."""
+
+    genesis: Genesis
+    keys: tuple[NodeKeys, ...]
+
+    @cached_property
+    def chain_id(self) -> Digest:
+        """The chain that is signed for."""
+        return compute_chain_id(self.genesis)
+
+    @cached_property
+    def validators(self) -> ValidatorSet:
+        """Who votes."""
+        return build_validator_set(self.genesis)
+
+    @cached_property
+    def by_member(self) -> dict[MemberId, NodeKeys]:
+        """The keys by member."""
+        return {entry.key.member: entry for entry in self.keys}
+
+    def sign_message(self, message: ConsensusMessage) -> ConsensusMessage:
+        """Return a message with every signature made again that this signer can make."""
+        match message:
+            case Votes(votes=votes):
+                return replace(message, votes=tuple(self.sign_vote(vote) for vote in votes))
+            case Certificates(certificates=certificates):
+                return replace(message, certificates=tuple(self.sign_certificate(entry) for entry in certificates))
+            case Proposal(block=block, parent_certificate=parent, nullifications=nullifications):
+                return replace(
+                    message,
+                    block=self.sign_block(block),
+                    parent_certificate=None if parent is None else self.sign_certificate(parent),
+                    nullifications=tuple(self.sign_certificate(entry) for entry in nullifications),
+                )
+
+    def sign_vote(self, vote: Vote) -> Vote:
+        """Return a vote signed by its member."""
+        keys = self.by_member.get(vote.member)
+        return vote if keys is None else self.cast(keys, vote.epoch, vote.kind, vote.view, vote.block_hash)
+
+    def cast(self, keys: NodeKeys, epoch: Epoch, kind: VoteKind, view: View, block_hash: Digest | None) -> Vote:
+        """Return a member's vote."""
+        return sign_vote(self.chain_id, keys.key, epoch=epoch, kind=kind, view=view, block_hash=block_hash)
+
+    def sign_certificate(self, certificate: Certificate) -> Certificate:
+        """Return a certificate for the same thing, of all keys, if they can make one; else as it is."""
+        if len(self.keys) * 3 <= len(self.genesis.founders) * 2:
+            return certificate
+        return self.certify(certificate.epoch, certificate.kind, certificate.view, certificate.block_hash)
+
+    def certify(self, epoch: Epoch, kind: VoteKind, view: View, block_hash: Digest | None) -> Certificate:
+        """Return a certificate with everybody's vote."""
+        votes = tuple(self.cast(keys, epoch, kind, view, block_hash) for keys in self.keys)
+        return build_certificate(self.validators, votes)
+
+    def sign_block(self, block: Block) -> Block:
+        """Return a block with its operations, their root, its reveal and its signature made again."""
+        operations = tuple(self.sign_encoded_operation(encoded) for encoded in block.operations)
+        header = replace(block.header, operations_root=compute_operations_root(operations))
+        keys = self.by_member.get(header.leader)
+        if keys is None:
+            return replace(block, header=header, operations=operations)
+        reveal = _reveal(self.chain_id, keys, header.epoch, header.view)
+        return sign_block(self.chain_id, keys.key, replace(header, reveal=reveal), operations)
+
+    def sign_encoded_operation(self, encoded: bytes) -> bytes:
+        """Return an operation signed by its member; what is none stays as it is."""
+        try:
+            content = decode_operation(encoded).content
+        except MalformedMessage:
+            return encoded
+        keys = self.by_member.get(content.member)
+        if keys is None:
+            return encoded
+        return encode(sign_operation(self.chain_id, keys.key, content.sequence, content.payload))
+
+    def lead(self, header: BlockHeader) -> BlockHeader:
+        """Return a header led by whoever leads its view."""
+        return replace(header, leader=self.validators.compute_leader(header.view))
+
+    def finalize(self, block: Block) -> Certificate:
+        """Return the certificate that makes a block final."""
+        block_hash = compute_block_hash(self.chain_id, block.header)
+        return self.certify(block.header.epoch, VoteKind.FINALIZE, block.header.view, block_hash)
+
+    def spray(self, keys: NodeKeys, epoch: Epoch, views: Iterable[View], kind: VoteKind, block_hash: Digest) -> Votes:
+        """Return one message with a member's votes for many views."""
+        named = None if kind is VoteKind.NULLIFY else block_hash
+        return Votes(votes=tuple(self.cast(keys, epoch, kind, view, named) for view in views), attempt=0)
+
+
+@cache
+def _reveal(chain_id: Digest, keys: NodeKeys, epoch: Epoch, view: View) -> BlsSignature:
+    return compute_reveal(chain_id, keys.bls_key, epoch, view)

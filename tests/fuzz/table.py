@@ -1,0 +1,42 @@
+"""Every target, by name. A target's module is imported only where the target runs, so that each pays for its own."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+from tests.fuzz.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where a target is, and what may come out of it."""
+
+    module: str
+    what: str
+    runs: int
+    """How many inputs are tried in CI, besides the first ones and the regressions."""
+
+
+def _make_entry(module: str, what: str, *, runs: int) -> Entry:
+    return Entry(module=f"tests.fuzz.targets.{module}", what=what, runs=runs)
+
+
+TARGETS: Final[dict[str, Entry]] = {
+    "wire": _make_entry("wire", "every class of message and record: a value, or MalformedMessage", runs=20_000),
+    "services": _make_entry("services", "requests of members: MalformedMessage, or a bounded answer", runs=5_000),
+    "export": _make_entry("export", "exports as bytes: frames, MalformedMessage or InvalidMessage", runs=5_000),
+    "audit": _make_entry("audit", "the audit of changed exports: a report or AuditFailure", runs=1_500),
+    "schema": _make_entry("schema", "schemas and artifact headers: InvalidMessage", runs=10_000),
+    "chunks": _make_entry("chunks", "chunk lists and chunks: InvalidMessage", runs=10_000),
+    "streams": _make_entry("streams", "frames, requests and responses on a stream: LinkFailed", runs=3_000),
+    "muxer": _make_entry("muxer", "bytes on a secured connection: LinkFailed, within bounds", runs=2_000),
+    "gossip": _make_entry("gossip", "gossip envelopes of a member: LinkFailed, within bounds", runs=1_500),
+    "negotiation": _make_entry("negotiation", "the choice of a protocol on a stream: LinkFailed", runs=1_000),
+}
+
+
+def load_target(name: str) -> Target:
+    """Return a target."""
+    target = import_module(TARGETS[name].module).TARGET
+    assert isinstance(target, Target)
+    return target
