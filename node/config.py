@@ -61,8 +61,11 @@ def load_config(path: Path, *, environment: Mapping[str, str] = os.environ) -> C
         raise ConfigError(
             f"there is no {path}: make a home with `pnyx init`, or name another one with --home"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
+        # Besides its own error the parser lets through what Python says of a number of too many digits.
         raise ConfigError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: tables or lists are nested too deeply") from error
     fields: dict[str, object] = {}
     for name, value in values.items():
         where = f"{path}, line {_find_line(text, name)}"

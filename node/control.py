@@ -104,7 +104,7 @@ async def _answer(line: bytes, handler: ControlHandler, send: SendResult, stream
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_wait_client_left, stream, nursery.cancel_scope)
         try:
-            await handler(get_object(json.loads(line)), send)
+            await handler(_parse_request(line), send)
         except NodeError as error:
             await stream.send_all(_encode_line({"ok": False, "error": str(error), "exit_code": error.exit_code}))
         except ValueError as error:
@@ -113,6 +113,13 @@ async def _answer(line: bytes, handler: ControlHandler, send: SendResult, stream
         except trio.BrokenResourceError:
             _log.debug("control_client_left")
         nursery.cancel_scope.cancel()
+
+
+def _parse_request(line: bytes) -> JsonObject:
+    try:
+        return get_object(json.loads(line))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 async def _wait_client_left(stream: trio.SocketStream, answering: trio.CancelScope) -> None:

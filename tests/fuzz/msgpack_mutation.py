@@ -8,7 +8,7 @@ import msgpack
 
 from tests.fuzz.bytes_mutation import mutate_bytes, splice
 from tests.fuzz.target import Mutator
-from tests.fuzz.trees import Dialect, Raw, Tree, collect_parts, mutate_tree
+from tests.fuzz.trees import MEMBERS_MAX, Dialect, Raw, Tree, collect_parts, mutate_tree
 
 POOL_PARTS_MAX: Final = 400
 LONGEST_ARRAY: Final = b"\xdc\x10\x00"
@@ -52,7 +52,15 @@ def make_hostile(chance: random.Random) -> Raw:
 def parse(data: bytes) -> Tree:
     """Return the tree of an encoding, or None if it is none, or too deep to walk."""
     try:
-        tree = msgpack.unpackb(data, use_list=True, raw=False, strict_map_key=False, max_map_len=0, max_ext_len=0)
+        tree = msgpack.unpackb(
+            data,
+            use_list=True,
+            raw=False,
+            strict_map_key=False,
+            max_array_len=MEMBERS_MAX,
+            max_map_len=0,
+            max_ext_len=0,
+        )
     except (ValueError, msgpack.UnpackException, RecursionError):
         return None
     return cast(Tree, tree)

@@ -32,6 +32,10 @@ TARGETS: Final[dict[str, Entry]] = {
     "muxer": _make_entry("muxer", "bytes on a secured connection: LinkFailed, within bounds", runs=2_000),
     "gossip": _make_entry("gossip", "gossip envelopes of a member: LinkFailed, within bounds", runs=1_500),
     "negotiation": _make_entry("negotiation", "the choice of a protocol on a stream: LinkFailed", runs=1_000),
+    "handshake": _make_entry("handshake", "strangers at the door: LinkFailed, or a member", runs=300),
+    "answers": _make_entry("answers", "answers of members: taken, or their sender charged", runs=500),
+    "control": _make_entry("control", "lines on the control socket: every request is answered", runs=1_000),
+    "documents": _make_entry("documents", "settings, cards, genesis documents, addresses: ConfigError", runs=5_000),
 }
 
 

@@ -110,7 +110,7 @@ def change_text(text: str, chance: random.Random) -> str:
         [
             text[:place],
             text + text,
-            text * 200,
+            text * (200 if len(text) < 100 else 2),
             text[:place] + chance.choice("\x00\n\"'\\/<\u202e\U0001f600é") + text[place:],
             text.swapcase(),
             "0" * chance.choice([1, 64, 5_000]),

@@ -93,19 +93,20 @@ async def _open(stream: CountedStream) -> None:
         assert stream.is_reset, "a stream was left open"
 
 
-def _delimit(text: bytes) -> bytes:
+def delimit(text: bytes) -> bytes:
+    """Return a line as negotiation sends it."""
     return encode_uvarint(len(text) + 1) + text + b"\n"
 
 
 @cache
 def make_seeds() -> tuple[bytes, ...]:
     """Return what peers send that agree."""
-    hello, name = _delimit(MULTISTREAM.encode()), _delimit(PROTOCOL.encode())
+    hello, name = delimit(MULTISTREAM.encode()), delimit(PROTOCOL.encode())
     return (
         b"\x01\xff" + hello + name,
-        b"\x01\x00" + hello + _delimit(b"ls") + _delimit(b"/other/1") + name,
+        b"\x01\x00" + hello + delimit(b"ls") + delimit(b"/other/1") + name,
         b"\x00\xff" + hello + name,
-        b"\x00\xff" + hello + _delimit(b"na"),
+        b"\x00\xff" + hello + delimit(b"na"),
     )
 
 
@@ -115,7 +116,7 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
         return mutate_bytes(data, chance)
     said = chance.choice([b"", b"ls", b"na", PROTOCOL.encode(), b"\xff\xfe", b"x" * 900, b"a\nb"])
     announced = encode_uvarint(chance.choice([0, 1, 1_024, 1_025, 70_000, 2**31, 2**63, 2**64 - 1]))
-    piece = _delimit(said) if chance.random() < 0.6 else announced + said
+    piece = delimit(said) if chance.random() < 0.6 else announced + said
     place = chance.choice([2, len(data)])
     return data[:place] + piece + data[place:]
 

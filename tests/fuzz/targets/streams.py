@@ -61,13 +61,13 @@ class OneStream:
 
 
 @cache
-def make_settings() -> TransportSettings:
+def make_settings(members: frozenset[MemberId] = frozenset({MEMBER})) -> TransportSettings:
     """Return settings with a small limit on frames, so that short inputs reach it."""
     hush_logs()
     return TransportSettings(
         chain_id=make_digest("chain"),
         signing_seed=bytes([1] * 32),
-        members=frozenset({MEMBER}),
+        members=members,
         listen=(),
         addresses={},
         frame_bytes_max=FRAME_BYTES_MAX,

@@ -1,0 +1,70 @@
+"""Fuzzes every target for its share of the time, over all cores: ``make fuzz SECONDS=60``, or one input again.
+
+What each target has found reachable is kept in ``.fuzz/corpus`` for the next time, and inputs that fail are written to
+``.fuzz/failures``. The exit code is 1 if any target failed.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.fuzz.campaign import Outcome, run_campaign
+from tests.fuzz.one import load
+from tests.fuzz.regressions import iterate_regressions, save_regression
+from tests.fuzz.table import TARGETS
+
+ROOT: Final = Path(__file__).parents[2]
+HOME: Final = ROOT / ".fuzz"
+SECONDS: Final = 60
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="fuzz every target, or repeat an input")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="how long, all targets together")
+    parser.add_argument("--target", choices=sorted(TARGETS), help="only this one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time; all cores by default")
+    parser.add_argument("--seed", type=int, default=1, help="of all chance")
+    parser.add_argument("--input", type=Path, help="run the target on this file, within its bounds, and nothing else")
+    parser.add_argument("--regressions", action="store_true", help="run the target on every input that once failed")
+    parser.add_argument("--keep", metavar="NAME", help="with --input: keep the file among the regressions")
+    given = parser.parse_args()
+    if given.input is None and not given.regressions:
+        names = [given.target] if given.target else list(TARGETS)
+        sys.exit(fuzz(names, seconds=given.seconds, jobs=given.jobs, seed=given.seed))
+    if given.target is None:
+        parser.error("--input and --regressions need --target")
+    if given.keep is not None:
+        print(f"kept as {save_regression(given.target, given.keep, given.input.read_bytes())}")
+    elif given.input is not None:
+        repeat(given.target, given.input.name, given.input.read_bytes())
+    else:
+        for regression in iterate_regressions():
+            if regression.target == given.target:
+                repeat(given.target, regression.what, regression.data)
+
+
+def fuzz(names: list[str], *, seconds: int, jobs: int, seed: int) -> int:
+    """Fuzz targets, print a line for each, and return the exit code."""
+    outcomes: list[Outcome] = []
+    for outcome in run_campaign(names, home=HOME, seconds=seconds, jobs=jobs, seed=seed):
+        print(outcome.describe(), flush=True)
+        outcomes.append(outcome)
+    executions = sum(outcome.executions for outcome in outcomes)
+    failures = sum(outcome.failure is not None for outcome in outcomes)
+    print(f"fuzz: {len(outcomes)} targets, {executions} executions, {failures} failures")
+    return 1 if failures else 0
+
+
+def repeat(name: str, what: str, data: bytes) -> None:
+    """Run a target on one input; what is wrong ends the process with a traceback."""
+    from tests.fuzz.bounds import Guard
+
+    Guard(load(name)).run(data)
+    print(f"{name}: {what} ({len(data)} bytes) holds")
+
+
+if __name__ == "__main__":
+    main()
