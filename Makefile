@@ -14,7 +14,7 @@ TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint types imports tidy format bench soak chaos clean prerequisites
+.PHONY: help setup demo test check lint types imports tidy format bench soak chaos fuzz clean prerequisites
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -24,6 +24,7 @@ help: ## Say what can be made.
 	@echo "make bench   measure: gossip delivery, seconds per round, memory, start-up"
 	@echo "make soak    simulate networks on all cores, seed after seed: SECONDS=n, for ever without it; SEED=first"
 	@echo "make chaos   break a network of seven at random, mend it, compare all ledgers: SECONDS=180 SEED=1"
+	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name"
 	@echo "make setup   install everything into $(VENV), nothing else"
 	@echo "make clean   remove $(VENV) and all caches"
 	@echo
@@ -64,8 +65,11 @@ soak: $(STAMP)
 chaos: $(STAMP)
 	@$(VENV)/bin/pnyx testnet chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
+fuzz: $(STAMP)
+	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One line per missing thing, each with what to do; everything is checked before anything is installed.

@@ -154,7 +154,8 @@ class Network:
         is_agreed = False
         try:
             with trio.move_on_after(_NEGOTIATE_S), library_faults("protocol negotiation"):
-                await MultiselectClient().select_one_of([TProtocol(protocol)], MultiselectCommunicator(NamelessStream(stream)))
+                nameless = MultiselectCommunicator(NamelessStream(stream))
+                await MultiselectClient().select_one_of([TProtocol(protocol)], nameless)
                 is_agreed = True
         finally:
             if not is_agreed:

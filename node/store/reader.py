@@ -68,7 +68,8 @@ class SqliteReader:
         blocks: list[FinalizedBlock] = []
         certified_count, size_bytes = 0, 0
         with translated_errors(self._path):
-            cursor = self._connection.execute(f"{_SELECT_BLOCK} WHERE height >= ? ORDER BY height", (_limit(from_height),))
+            query = f"{_SELECT_BLOCK} WHERE height >= ? ORDER BY height"
+            cursor = self._connection.execute(query, (_limit(from_height),))
             for raw_row in cursor:
                 row = _make_block_row(raw_row)
                 size_bytes += len(row.block) + len(row.certificate or b"")

@@ -25,7 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="fuzz every target, or repeat an input")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="how long, all targets together")
     parser.add_argument("--target", choices=sorted(TARGETS), help="only this one")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time; all cores by default")
+    jobs = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=jobs, help="processes at a time; all cores unless given")
     parser.add_argument("--seed", type=int, default=1, help="of all chance")
     parser.add_argument("--input", type=Path, help="run the target on this file, within its bounds, and nothing else")
     parser.add_argument("--regressions", action="store_true", help="run the target on every input that once failed")

@@ -1,4 +1,4 @@
-"""Changes to bytes that know nothing of their meaning: flipped bits, lost, repeated and foreign pieces, lying lengths."""
+"""Changes to bytes that know nothing of their meaning: flipped bits, lost and repeated pieces, lying lengths."""
 
 import random
 from collections.abc import Sequence
@@ -51,11 +51,11 @@ def repeat_piece(data: bytes, chance: random.Random) -> bytes:
 
 def write_edge(data: bytes, chance: random.Random) -> bytes:
     """Write a number at which something changes over some bytes: often a length that lies."""
-    width, order = chance.choice([1, 2, 4, 8]), chance.choice(["big", "little"])
-    number = chance.choice(EDGES) & (256**width - 1)
+    width = chance.choice([1, 2, 4, 8])
+    number = chance.choice(EDGES) % (1 << 8 * width)
     start = chance.randrange(len(data) + 1)
-    written = number.to_bytes(width, "big" if order == "big" else "little")
-    return data[:start] + written + data[start + width :]
+    written = number.to_bytes(width, "big")
+    return data[:start] + (written if chance.random() < 0.5 else written[::-1]) + data[start + width :]
 
 
 CHANGES: Final[tuple[Mutator, ...]] = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz.one import FAILED_CODE, get_repeat_command, has_atheris
+from tests.fuzz.one import FAILED_CODE, get_repeat_command
 
 ROOT: Final = Path(__file__).parents[2]
 GRACE_S: Final = 300

@@ -1,4 +1,4 @@
-"""Runs coroutines for targets: without an event loop where nothing waits, and else on a clock that never waits either."""
+"""Runs coroutines for targets: without an event loop where nothing waits, else on a clock that never waits either."""
 
 import atexit
 import logging

@@ -11,12 +11,12 @@ import importlib.util
 import random
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.fuzz.bounds import SAMPLED, Guard
 from tests.fuzz.target import Target
 
 FAILED_CODE: Final = 77
@@ -25,9 +25,9 @@ INSTRUMENTED: Final = ("protocol", "node")
 MEMORY_LIMIT_MIB: Final = 2_048
 HANG_S: Final = 120
 BUILT_IN_SHARE: Final = 0.3
-"""How many mutations are left to libFuzzer's own mutators, which know what numbers and bytes the code compares with."""
+"""How many mutations are left to libFuzzer's own mutators, which know what the code compares its inputs with."""
 FRESH_SHARE: Final = 0.15
-"""How many mutations begin with a true input again: libFuzzer drops those that reach no code that others don't reach."""
+"""How many mutations begin with a true input again: libFuzzer drops those that reach nothing that others don't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ def fuzz_guided(job: Job) -> None:
     atheris.Fuzz()
 
 
-def fuzz_blind(job: Job) -> int:
-    """Change seeds at random, without guidance; return the exit code."""
+def fuzz_blind(job: Job) -> None:
+    """Change seeds at random, without guidance; an input that fails ends it with its error."""
     target = load(job.name)
     guard = make_guard(target)
     chance = random.Random(job.seed)
@@ -106,17 +106,17 @@ def fuzz_blind(job: Job) -> int:
     while (not job.runs or count < job.runs) and time.monotonic() < end_s:
         data = seeds[count] if count < len(seeds) else _change_often(target, chance.choice(seeds), chance)
         count += 1
+        is_good = False
         try:
             guard.run(data)
-        except BaseException:
-            traceback.print_exc()
-            path = job.failures / f"{job.name}-crash-{hashlib.sha256(data).hexdigest()[:40]}"
-            path.write_bytes(data)
-            print(f"Test unit written to {path}")
-            return FAILED_CODE
+            is_good = True
+        finally:
+            if not is_good:
+                path = job.failures / f"{job.name}-crash-{hashlib.sha256(data).hexdigest()[:40]}"
+                path.write_bytes(data)
+                print(f"Test unit written to {path}", flush=True)
     rate = int(count / max(time.monotonic() - begin_s, 0.001))
     print(f"stat::number_of_executed_units: {count}\nstat::average_exec_per_sec: {rate}")
-    return 0
 
 
 def _change_often(target: Target, data: bytes, chance: random.Random) -> bytes:
@@ -132,10 +132,8 @@ def load(name: str) -> Target:
     return load_target(name)
 
 
-def make_guard(target: Target) -> "Guard":
+def make_guard(target: Target) -> Guard:
     """Return what runs a target within its bounds."""
-    from tests.fuzz.bounds import SAMPLED, Guard
-
     return Guard(target, sampled=SAMPLED)
 
 
@@ -175,8 +173,9 @@ def main() -> None:
     for folder in (job.corpus, job.failures):
         folder.mkdir(parents=True, exist_ok=True)
     if is_blind or not has_atheris():
-        sys.exit(fuzz_blind(job))
-    fuzz_guided(job)
+        fuzz_blind(job)
+    else:
+        fuzz_guided(job)
 
 
 if __name__ == "__main__":

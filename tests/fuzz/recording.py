@@ -1,16 +1,17 @@
-"""A short true run, from which every target takes its first inputs: four nodes, three rounds, nothing going wrong.
+"""A short true run, from which every target takes its first inputs: four nodes, three rounds, several epochs, and one
+member that never starts.
 
 It is the simulator's own cluster with a listener in the place of its checkers, so it follows the code: what the wire
 carries today is what is changed and sent.
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from io import BytesIO
 from typing import Final, cast
 
+from protocol.cards import CARD_VERSION, CardContent, sign_card
 from protocol.engine import Engine, EngineConfig
 from protocol.export import ExportedBlock, write_export
 from protocol.genesis import Genesis, compute_chain_id
@@ -18,7 +19,7 @@ from protocol.gossip import Topic
 from protocol.interface import OperationRequested, PersistBlock
 from protocol.journal import Record
 from protocol.ledger.state import LedgerState
-from protocol.operations import Bond, Payload, Unbond
+from protocol.operations import Approve, Bond, Join, Leave, Payload, Unbond
 from protocol.units import Digest, Millis, Stake
 from tests.sim.checkers import Checkers
 from tests.sim.cluster import Cluster, Setting
@@ -27,10 +28,16 @@ from tests.sim.memo import remember_signatures
 from tests.sim.node import Disk, SimNode
 from tests.sim.scenarios import PARAMETERS
 
-NODE_COUNT: Final = 4
+NODE_COUNT: Final = 5
+ABSENT: Final = 0
+"""The node that never starts: nothing that was recorded holds a vote of its own, so it can be put among the others."""
+OBSERVER: Final = 2
+"""The node whose ledger is taken down."""
 ROUNDS: Final = 3
-SNAPSHOT_EVERY_MS: Final = 250
-RUN_MS_MAX: Final = 12_000
+EPOCH_BLOCKS: Final = 5
+NEWCOMER_BOND: Final = Stake(8_000_000)
+SNAPSHOT_EVERY_MS: Final = 100
+RUN_MS_MAX: Final = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Node 0's disk at one time; an engine can be started from it."""
+    """A ledger at one time, on a disk that holds no votes: an engine of the absent member can be started from it."""
 
     now_ms: Millis
     disk: Disk
@@ -58,6 +65,7 @@ class Recording:
     genesis: Genesis
     chain_id: Digest
     keys: tuple[NodeKeys, ...]
+    """Those of the nodes, and last those of the newcomer."""
     published: list[Published] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -88,8 +96,8 @@ class Recording:
         return target.getvalue()
 
     def start_engine(self, disk: Disk, now_ms: Millis) -> Engine:
-        """Return node 0's engine on a disk, not started yet."""
-        keys = self.keys[0]
+        """Return the absent member's engine on a disk, not started yet."""
+        keys = self.keys[ABSENT]
         config = EngineConfig(
             genesis=self.genesis,
             key=keys.key,
@@ -108,7 +116,7 @@ class _Listener:
         self._recording = recording
 
     def on_batch(self, node: SimNode, blocks: list[PersistBlock], state: LedgerState) -> None:
-        if node.index == 0 and blocks:
+        if node.index == OBSERVER and blocks:
             self._recording.blocks += blocks
             self._recording.states.append(state)
 
@@ -121,30 +129,59 @@ class _Listener:
 def record() -> Recording:
     """Return the run; the same one in every process."""
     keys = make_keys(NODE_COUNT)
-    genesis = make_genesis(keys, PARAMETERS)
-    cluster = Cluster(Setting(genesis=genesis, keys=keys, seed=1))
-    recording = Recording(genesis=genesis, chain_id=compute_chain_id(genesis), keys=keys)
+    members = {entry.key.member for entry in keys}
+    newcomer = next(entry for entry in make_keys(NODE_COUNT + 1) if entry.key.member not in members)
+    genesis = make_genesis(keys, replace(PARAMETERS, epoch_blocks=EPOCH_BLOCKS))
+    cluster = Cluster(Setting(genesis=genesis, keys=keys, seed=1, absent=frozenset({ABSENT})))
+    recording = Recording(genesis=genesis, chain_id=compute_chain_id(genesis), keys=(*keys, newcomer))
     cluster.checkers = cast(Checkers, _Listener(cluster, recording))
-    _ask_for_operations(cluster)
+    _ask_for_operations(cluster, newcomer)
     with remember_signatures():
         cluster.start()
-        while cluster.nodes[0].disk.state.rounds_settled < ROUNDS:
+        while cluster.nodes[OBSERVER].disk.state.rounds_settled < ROUNDS:
             assert cluster.loop.elapsed_ms < RUN_MS_MAX, "the run that everything begins with does not get on"
             cluster.loop.run_for(SNAPSHOT_EVERY_MS)
             _take_snapshot(cluster, recording)
     return recording
 
 
-def _ask_for_operations(cluster: Cluster) -> None:
-    """Let operators move their stake, so that such operations are among the messages, a refused one too."""
-    wishes: Sequence[Payload] = (Unbond(amount=Stake(5_000_000)), Bond(amount=Stake(2 * 10**15)))
-    for index, payload in enumerate(wishes, start=1):
+def make_join(keys: NodeKeys) -> Join:
+    """Return the request for a newcomer."""
+    card = CardContent(
+        version=CARD_VERSION,
+        name="newcomer",
+        member=keys.key.member,
+        bls_key=keys.bls_key.public_key,
+        possession=keys.bls_key.prove_possession(),
+        addresses=("/ip4/192.0.2.9/tcp/4001",),
+    )
+    return Join(card=card, signature=sign_card(keys.key, card), bond=NEWCOMER_BOND)
+
+
+def _ask_for_operations(cluster: Cluster, newcomer: NodeKeys) -> None:
+    """Let operators ask for every kind of operation that comes from one, and for one that is refused.
+
+    The newcomer is admitted and never starts; the others hold a quorum without it.
+    """
+    join, approve = make_join(newcomer), Approve(member=newcomer.key.member, bond=NEWCOMER_BOND)
+    wishes: tuple[tuple[int, int, Payload], ...] = (
+        (100, 1, join),
+        (200, 2, approve),
+        (300, 3, approve),
+        (300, 4, approve),
+        (400, 1, Unbond(amount=Stake(5_000_000))),
+        (500, 2, Bond(amount=Stake(2 * 10**15))),
+        (2_000, 4, Leave()),
+    )
+    for delay_ms, index, payload in wishes:
         ask = partial(cluster.handle, cluster.nodes[index], OperationRequested(payload=payload))
-        cluster.loop.at(300 * index, ask)
+        cluster.loop.at(delay_ms, ask)
 
 
 def _take_snapshot(cluster: Cluster, recording: Recording) -> None:
-    disk = copy.copy(cluster.nodes[0].disk)
-    disk.blocks, disk.records, disk.artifacts = list(disk.blocks), list(disk.records), set(disk.artifacts)
+    disk = copy.copy(cluster.nodes[OBSERVER].disk)
     recording.records += [entry for entry in disk.records if entry not in recording.records]
+    if recording.snapshots and recording.snapshots[-1].disk.state.height == disk.state.height:
+        return
+    disk.blocks, disk.records, disk.artifacts = list(disk.blocks), [], set(disk.artifacts)
     recording.snapshots.append(Snapshot(now_ms=Millis(cluster.loop.now_ms), disk=disk))

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
+from protocol.cards import sign_card
 from protocol.codec import encode
 from protocol.errors import MalformedMessage
-from protocol.genesis import Genesis, build_validator_set, compute_chain_id
+from protocol.ledger.state import build_validator_set, compute_genesis_state
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
-from protocol.operations import decode_operation, sign_operation
+from protocol.operations import Join, Payload, decode_operation, sign_operation
 from protocol.units import BlsSignature, Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, build_certificate, sign_vote
+from tests.fuzz.recording import Recording
 from tests.sim.keys import NodeKeys
 
 
@@ -24,18 +26,10 @@ from tests.sim.keys import NodeKeys
 class Signer:
     """Signs in the name of those whose keys it has; what others signed it leaves as it is."""
 
-    genesis: Genesis
+    chain_id: Digest
+    validators: tuple[ValidatorSet, ...]
+    """Of every epoch of the run."""
     keys: tuple[NodeKeys, ...]
-
-    @cached_property
-    def chain_id(self) -> Digest:
-        """The chain that is signed for."""
-        return compute_chain_id(self.genesis)
-
-    @cached_property
-    def validators(self) -> ValidatorSet:
-        """Who votes."""
-        return build_validator_set(self.genesis)
 
     @cached_property
     def by_member(self) -> dict[MemberId, NodeKeys]:
@@ -68,14 +62,21 @@ class Signer:
 
     def sign_certificate(self, certificate: Certificate) -> Certificate:
         """Return a certificate for the same thing, of all keys, if they can make one; else as it is."""
-        if len(self.keys) * 3 <= len(self.genesis.founders) * 2:
-            return certificate
-        return self.certify(certificate.epoch, certificate.kind, certificate.view, certificate.block_hash)
+        made = self.certify(certificate.epoch, certificate.kind, certificate.view, certificate.block_hash)
+        return certificate if made is None else made
 
-    def certify(self, epoch: Epoch, kind: VoteKind, view: View, block_hash: Digest | None) -> Certificate:
-        """Return a certificate with everybody's vote."""
-        votes = tuple(self.cast(keys, epoch, kind, view, block_hash) for keys in self.keys)
-        return build_certificate(self.validators, votes)
+    def certify(self, epoch: Epoch, kind: VoteKind, view: View, block_hash: Digest | None) -> Certificate | None:
+        """Return a certificate with the vote of everybody whose keys there are, if they are enough."""
+        validators = self.get_validators(epoch)
+        signers = [entry.member for entry in validators.validators if entry.member in self.by_member]
+        if not validators.is_quorum(signers):
+            return None
+        votes = tuple(self.cast(self.by_member[member], epoch, kind, view, block_hash) for member in signers)
+        return build_certificate(validators, votes)
+
+    def get_validators(self, epoch: Epoch) -> ValidatorSet:
+        """Return who votes in an epoch, or in the last one that is known."""
+        return self.validators[min(epoch, len(self.validators) - 1)]
 
     def sign_block(self, block: Block) -> Block:
         """Return a block with its operations, their root, its reveal and its signature made again."""
@@ -96,13 +97,20 @@ class Signer:
         keys = self.by_member.get(content.member)
         if keys is None:
             return encoded
-        return encode(sign_operation(self.chain_id, keys.key, content.sequence, content.payload))
+        return encode(sign_operation(self.chain_id, keys.key, content.sequence, self.sign_payload(content.payload)))
+
+    def sign_payload(self, payload: Payload) -> Payload:
+        """Return a payload with the newcomer's signature made again, if it is one that has it."""
+        keys = self.by_member.get(payload.card.member) if isinstance(payload, Join) else None
+        if keys is None or not isinstance(payload, Join):
+            return payload
+        return replace(payload, signature=sign_card(keys.key, payload.card))
 
     def lead(self, header: BlockHeader) -> BlockHeader:
         """Return a header led by whoever leads its view."""
-        return replace(header, leader=self.validators.compute_leader(header.view))
+        return replace(header, leader=self.get_validators(header.epoch).compute_leader(header.view))
 
-    def finalize(self, block: Block) -> Certificate:
+    def finalize(self, block: Block) -> Certificate | None:
         """Return the certificate that makes a block final."""
         block_hash = compute_block_hash(self.chain_id, block.header)
         return self.certify(block.header.epoch, VoteKind.FINALIZE, block.header.view, block_hash)
@@ -111,6 +119,14 @@ class Signer:
         """Return one message with a member's votes for many views."""
         named = None if kind is VoteKind.NULLIFY else block_hash
         return Votes(votes=tuple(self.cast(keys, epoch, kind, view, named) for view in views), attempt=0)
+
+
+def make_signer(recording: Recording, keys: tuple[NodeKeys, ...]) -> Signer:
+    """Return a signer for a recorded run's chain."""
+    states = (compute_genesis_state(recording.genesis), *recording.states)
+    by_epoch = {state.epoch: build_validator_set(state) for state in states}
+    validators = tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
+    return Signer(chain_id=recording.chain_id, validators=validators, keys=keys)
 
 
 @cache

@@ -36,6 +36,11 @@ TARGETS: Final[dict[str, Entry]] = {
     "answers": _make_entry("answers", "answers of members: taken, or their sender charged", runs=500),
     "control": _make_entry("control", "lines on the control socket: every request is answered", runs=1_000),
     "documents": _make_entry("documents", "settings, cards, genesis documents, addresses: ConfigError", runs=5_000),
+    "pipe": _make_entry("pipe", "requests on the worker's pipe: MalformedMessage", runs=10_000),
+    "tensors": _make_entry("tensors", "artifacts that the worker reads: InvalidMessage, NotFiniteError", runs=1_500),
+    "rows": _make_entry("rows", "rows of the database: StoreCorrupt", runs=3_000),
+    "admission": _make_entry("admission", "gossip that is judged, in several epochs: nothing changes", runs=4_000),
+    "engine": _make_entry("engine", "the whole core under a member that lies: nothing raised, nobody framed", runs=200),
 }
 
 

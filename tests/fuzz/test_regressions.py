@@ -1,6 +1,5 @@
 """Every input that ever found a fault, once more."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path

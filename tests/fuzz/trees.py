@@ -22,6 +22,7 @@ class Raw:
 
 Tree: TypeAlias = "None | bool | int | float | str | bytes | Raw | list[Tree] | dict[str, Tree]"
 
+BLANKS: Final[tuple[Tree, ...]] = (None, True, False, 0, -1, "", b"", [], "x")
 MEMBERS_MAX: Final = 6_000
 """More than any array may have."""
 
@@ -68,7 +69,7 @@ def change_node(node: Tree, dialect: Dialect, chance: random.Random) -> Tree:
     if draw < 0.2 and dialect.pool:
         return copy.deepcopy(chance.choice(dialect.pool))
     if draw < 0.25:
-        return chance.choice([None, True, False, 0, -1, "", b"", [], "x"])
+        return copy.copy(chance.choice(BLANKS))
     match node:
         case bool():
             return not node
@@ -83,7 +84,7 @@ def change_node(node: Tree, dialect: Dialect, chance: random.Random) -> Tree:
         case dict():
             return change_table(node, dialect, chance)
         case _:
-            return chance.choice([0, "", b"", [], True])
+            return chance.choice(BLANKS)
 
 
 def change_integer(number: int, chance: random.Random) -> int:

@@ -131,7 +131,7 @@ def make_seeds() -> tuple[bytes, ...]:
     """Return true answers, and some that come late or not at all."""
     blocks = [encode(entry.finalized) for entry in record().blocks[3:8]]
     body = encode(record().blocks[4].finalized.block)
-    progress = encode(Progress(height=Height(11), view=View(12)))
+    progress = encode(Progress(height=Height(11), view=View(12), votes=()))
     hasher = ArtifactHasher()
     hasher.update(ARTIFACT)
     chunk_list = b"".join(hasher.finish()[2])

@@ -13,12 +13,11 @@ from protocol.audit import AuditFailure, verify_export
 from protocol.codec import decode_union, encode_union
 from protocol.errors import MalformedMessage
 from protocol.export import EXPORT_FRAME_BYTES_MAX, ExportedBlock, ExportFrame
-from tests.fuzz.export_mutation import make_export_mutator
+from tests.fuzz.export_mutation import make_export_mutator, split_frames
 from tests.fuzz.memo import remember_signatures
 from tests.fuzz.msgpack_mutation import make_msgpack_mutator
-from tests.fuzz.export_mutation import split_frames
 from tests.fuzz.recording import record
-from tests.fuzz.signing import Signer
+from tests.fuzz.signing import Signer, make_signer
 from tests.fuzz.target import Mutator, Target
 
 
@@ -37,13 +36,13 @@ def make_seeds() -> tuple[bytes, ...]:
     return (
         record().build_export(block_count=0),
         record().build_export(block_count=2),
-        record().build_export(block_count=9, certified_every=4),
+        record().build_export(block_count=12, certified_every=4),
     )
 
 
 @cache
 def _get_signer() -> Signer:
-    return Signer(record().genesis, record().keys)
+    return make_signer(record(), record().keys)
 
 
 def _sign_frame(frame: bytes) -> bytes:

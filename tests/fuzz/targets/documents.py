@@ -5,6 +5,7 @@ The first byte of an input chooses the kind of file.
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -106,10 +107,8 @@ def run(data: bytes) -> None:
         return
     path = make_scratch() / "document"
     path.write_bytes(data[1:])
-    try:
+    with suppress(ConfigError):
         LOADERS[data[0] % len(LOADERS)](path)
-    except ConfigError as error:
-        assert str(error), "an error without a word"
 
 
 @cache
@@ -159,7 +158,7 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
             lines[place] = name + equals + mutate_bytes(value, chance)
         case 4:
             name, equals, value = lines[place].partition(b"=")
-            other = chance.choice([b" 1", b" true", b" 'x'", b" []", b" {}", b" 1.5", b" -1", b" [1]", b" 0x" + b"f" * 900])
+            other = chance.choice([b" 1", b" true", b" 'x'", b" []", b" {}", b" 1.5", b" -1", b" [1]"])
             lines[place] = name + equals + other
         case _:
             return kind + (splice if chance.random() < 0.1 else _mutate_bytes)(text, make_seeds(), chance)

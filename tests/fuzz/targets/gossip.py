@@ -4,6 +4,7 @@ An input is what comes on the gossip stream: envelopes in libp2p's protobuf, eac
 """
 
 import random
+from contextlib import suppress
 from functools import cache
 from typing import Final, cast
 
@@ -73,12 +74,9 @@ async def _gossip(data: bytes) -> None:
             nursery.start_soon(gossip.run_connection, cast(Connection, link))
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(gossip.run_heartbeat)
-        try:
-            await gossip.serve_stream(
-                cast(Connection, connection), cast(MuxedStream, FedStream(data, chunk_bytes=65_536))
-            )
-        except LinkFailed:
-            pass
+        stream = FedStream(data, chunk_bytes=65_536)
+        with suppress(LinkFailed):
+            await gossip.serve_stream(cast(Connection, connection), cast(MuxedStream, stream))
         await trio.sleep(GOES_ON_S)
         _check_bounds(gossip)
         nursery.cancel_scope.cancel()

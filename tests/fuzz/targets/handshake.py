@@ -23,6 +23,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from node.libp2p_transport.complaints import Complaints
 from node.libp2p_transport.faults import LinkFailed, library_faults
 from node.libp2p_transport.handshake import Doorkeeper
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.sockets import TcpConnection
 from node.peer_ids import member_to_peer_id
@@ -100,7 +101,7 @@ def _make_doorkeeper() -> Doorkeeper:
     friend = _make_friend()[0]
     scores = PeerScores(limit=-100, penalty_ms=Millis(1_000), recovery_ms=Millis(1_000))
     settings = make_settings(members=frozenset({friend}))
-    return Doorkeeper(settings, scores=scores, complaints=Complaints(interval_ms=Millis(1)))
+    return Doorkeeper(settings, Roster(settings), scores=scores, complaints=Complaints(interval_ms=Millis(1)))
 
 
 def run(data: bytes) -> None:
@@ -145,7 +146,7 @@ async def _speak(theirs: TcpConnection, data: bytes) -> None:
 
 async def _claim(theirs: TcpConnection, claim: bytes, rest: bytes) -> None:
     """Perform the handshake with this identity, then send the rest."""
-    member, pattern, _ = _make_friend()
+    _, pattern, _ = _make_friend()
     pattern.claim = claim
     communicator = MultiselectCommunicator(theirs)
     theirs.end_handshake()

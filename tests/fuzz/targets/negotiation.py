@@ -14,6 +14,7 @@ from node.libp2p_transport.faults import LinkFailed
 from node.libp2p_transport.handshake import Doorkeeper
 from node.libp2p_transport.muxer import MuxedStream
 from node.libp2p_transport.network import Connection, Network
+from node.libp2p_transport.roster import Roster
 from node.libp2p_transport.scores import PeerScores
 from protocol.units import Millis
 from tests.fuzz.bytes_mutation import mutate_bytes
@@ -54,7 +55,7 @@ def _make_network() -> Network:
     scores = PeerScores(limit=-100, penalty_ms=Millis(1_000), recovery_ms=Millis(1_000))
     complaints = Complaints(interval_ms=Millis(1))
     settings = make_settings()
-    doorkeeper = Doorkeeper(settings, scores=scores, complaints=complaints)
+    doorkeeper = Doorkeeper(settings, Roster(settings), scores=scores, complaints=complaints)
     network = Network(settings, doorkeeper, scores=scores, complaints=complaints)
 
     async def serve(_connection: Connection, _stream: MuxedStream) -> None:

@@ -3,6 +3,7 @@
 An input is an array: an encoded schema, the first bytes of an artifact, its length, and scale exponents.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -41,22 +42,19 @@ def run(data: bytes) -> None:
         schema = decode(ModelSchema, encoded, bytes_max=SCHEMA_BYTES_MAX)
     except MalformedMessage:
         return
-    is_good = True
-    try:
-        check_schema(schema)
-    except InvalidMessage:
-        is_good = False
     numbers = tuple(exponent for exponent in exponents if isinstance(exponent, int))
-    for check in (
-        lambda: check_model_header(schema, prefix, size),
-        lambda: check_update_header(schema, prefix, size),
-        lambda: check_scale_exponents(schema, numbers),
-    ):
-        try:
-            check()
-        except InvalidMessage:
-            continue
-        assert is_good or check.__code__.co_names[0] == "check_scale_exponents", "an artifact of an illegal schema"
+    is_legal = _holds(check_schema, schema)
+    is_artifact = _holds(check_model_header, schema, prefix, size) or _holds(check_update_header, schema, prefix, size)
+    assert is_legal or not is_artifact, "an artifact of an illegal schema"
+    _holds(check_scale_exponents, schema, numbers)
+
+
+def _holds(check: Callable[..., None], *arguments: object) -> bool:
+    try:
+        check(*arguments)
+    except InvalidMessage:
+        return False
+    return True
 
 
 @cache

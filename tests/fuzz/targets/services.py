@@ -37,7 +37,7 @@ def _make_handlers() -> tuple[RequestHandler, ...]:
     return (
         SyncService(open_ledger(), bodies.get).handle,
         ArtifactService(store, run_blocking=run_inline).handle,
-        StatusService(lambda: Progress(height=Height(3), view=View(4))).handle,
+        StatusService(lambda _member: Progress(height=Height(3), view=View(4), votes=())).handle,
     )
 
 

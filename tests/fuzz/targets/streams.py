@@ -1,9 +1,10 @@
-"""W5: what comes on a stream: frames, requests to a server, and responses to a client; LinkFailed ends it, nothing more.
+"""W5: what comes on a stream: frames, requests to a server, responses to a client; LinkFailed ends it, nothing else.
 
 The first byte of an input chooses who reads, the second how many bytes come at a time.
 """
 
 import random
+from contextlib import suppress
 from functools import cache
 from typing import Final, cast
 
@@ -114,10 +115,8 @@ async def take_response(stream: FedStream) -> None:
         assert len(frame) <= FRAME_BYTES_MAX, "a frame over the limit came through"
 
     client = RequestClient(make_settings(), cast(Network, OneStream(stream)))
-    try:
+    with suppress(PeerUnreachable, PeerMisbehaved):
         await client.request(MEMBER, Service.SYNC, b"question", receive, timeout_ms=Millis(1_000))
-    except (PeerUnreachable, PeerMisbehaved):
-        pass
     assert stream.is_reset, "a stream was left open"
 
 

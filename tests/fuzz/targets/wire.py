@@ -1,4 +1,4 @@
-"""W1: every class that is encoded by itself, decoded from anything: one value whose encoding this is, or MalformedMessage.
+"""W1: every class that is encoded by itself, decoded from anything: the value of this encoding, or MalformedMessage.
 
 The first byte of an input chooses the class.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
 from typing import Final, TypeAlias, cast
 
-from node.artifacts.service import ArtifactRequest
+from node.artifacts.service import ArtifactRequest, ChunkListRequest, ChunkRangeRequest
 from node.services import BlocksRequest, BodyRequest, Progress, SyncRequest
 from node.worker import messages as pipe
 from protocol.blocks import Block
@@ -114,14 +114,12 @@ def _make_values() -> dict[str, Sequence[object]]:
             ExportedBlock(block=final[0].block, certificate=final[0].certificate, outcome=run_of.blocks[0].outcome),
             ExportTrailer(height=Height(0), block_count=0, tip_hash=run_of.chain_id, state_root=run_of.chain_id),
         ],
-        "progress": [Progress(height=Height(5), view=View(6))],
+        "progress": [Progress(height=Height(5), view=View(6), votes=(vote,))],
         **_make_requests(),
     }
 
 
 def _make_requests() -> dict[str, Sequence[object]]:
-    from node.artifacts.service import ChunkListRequest, ChunkRangeRequest
-
     digest = make_digest("asked for")
     return {
         "sync request": [BlocksRequest(from_height=Height(7)), BodyRequest(block_hash=digest)],
@@ -147,9 +145,8 @@ def _make_requests() -> dict[str, Sequence[object]]:
 @cache
 def make_seeds() -> tuple[bytes, ...]:
     """Return encodings of every class, each behind the byte that chooses it."""
-    return tuple(
-        bytes([NAMES.index(name)]) + CODECS[name][1](value) for name, values in _make_values().items() for value in values
-    )
+    pairs = [(name, value) for name, values in _make_values().items() for value in values]
+    return tuple(bytes([NAMES.index(name)]) + CODECS[name][1](value) for name, value in pairs)
 
 
 @cache

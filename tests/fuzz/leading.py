@@ -1,0 +1,84 @@
+"""What members do that see what an engine sees: lead its current view, and ask the ledger for something that may fit.
+
+Changed bytes alone hardly ever fit the state that an engine has come to; so an input says what a member wants, and the
+numbers, keys and certificates that make it possible are filled in here.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from protocol.codec import encode
+from protocol.consensus.outgoing import build_proposal
+from protocol.engine import Engine
+from protocol.ledger.state import LedgerState, get_account
+from protocol.messages import Proposal
+from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal, sign_operation
+from protocol.units import MemberId, Millis, Salt, Sequence
+from tests.fuzz.signing import Signer
+from tests.sim.keys import NodeKeys
+from tests.values import make_digest
+
+SALT: Final = Salt(bytes([8] * 32))
+
+
+def build_leader_proposal(
+    engine: Engine, signer: Signer, faulty: NodeKeys, extra: tuple[bytes, ...], now_ms: Millis
+) -> Proposal | None:
+    """Return what the leader of an engine's current view proposes, knowing what the engine knows.
+
+    An honest leader orders what the engine would order; the faulty one adds what it likes. None if the engine leads
+    itself, or knows no parent.
+    """
+    consensus = engine.consensus
+    view, config, tree = consensus.view, consensus.config, consensus.tree
+    leader = config.validators.compute_leader(view)
+    found = tree.find_parent(view)
+    if leader == config.key.member or found is None:
+        return None
+    parent, branch = tree.get_block_tip(*found), tree.get_branch(found[1])
+    if parent is None or branch is None:
+        return None
+    keys = signer.by_member[leader]
+    operations = engine.collect_operations(branch)
+    if leader == faulty.key.member:
+        operations = (*operations, *extra)
+    own_config = replace(config, key=keys.key, bls_key=keys.bls_key)
+    return build_proposal(own_config, tree, view, parent, operations, Millis(max(now_ms, parent.time_ms + 1)))
+
+
+def sign_fitting(state: LedgerState, signer: Signer, keys: NodeKeys, payload: Payload, *, fit: int) -> bytes:
+    """Return a member's operation under a number near its next one, with as much of it made to fit as ``fit`` says."""
+    number = Sequence(get_account(state, keys.key.member).next_sequence + (0, 0, 0, 1, 2, 63, 64)[fit % 7])
+    if fit % 3:
+        payload = fit_payload(state, keys.key.member, payload, variant=fit)
+    return encode(sign_operation(state.chain_id, keys.key, number, signer.sign_payload(payload)))
+
+
+def fit_payload(state: LedgerState, member: MemberId, payload: Payload, *, variant: int) -> Payload:
+    """Return a payload that is of the open round, and opens the seal that it made."""
+    current = state.round
+    if current is None:
+        return payload
+    match payload:
+        case SubmitUpdate():
+            digest = make_digest("update of the faulty member", variant % 4)
+            return replace(payload, round=current.round, base_digest=current.base_digest, artifact_digest=digest)
+        case SealBallot():
+            ballot = _make_ballot(state, variant)
+            seal = compute_seal(member, current.round, current.attempt, ballot, SALT)
+            return replace(payload, round=current.round, attempt=current.attempt, seal=seal)
+        case RevealBallot():
+            ballot = _make_ballot(state, variant)
+            return replace(payload, round=current.round, attempt=current.attempt, ballot=ballot, salt=SALT)
+        case _:
+            return payload
+
+
+def _make_ballot(state: LedgerState, variant: int) -> Ballot:
+    count = 0 if state.round is None else len(state.round.updates)
+    return Ballot(
+        candidate_digest=make_digest("candidate", variant // 8 % 2),
+        is_accept=variant // 16 % 2 == 0,
+        update_flags=tuple(variant // 32 % 2 == 1 for _ in range(count)),
+        is_base_flagged=variant // 64 % 2 == 1,
+    )
