@@ -49,7 +49,7 @@ from tests.values import make_digest
 
 FAULTY: Final = 1
 MESSAGE_BYTES_MAX: Final = 1 << 20
-HELD_MAX: Final = 4_000
+HELD_MAX: Final = 2_500
 """How many things an engine of this network may hold: the windows of C15 for five members, and what a round needs."""
 
 
@@ -131,7 +131,7 @@ class Bench:
         """Let the leader of the current view propose, with these operations if it is the faulty member."""
         signed = tuple(self._sign(operation, fit) for operation in operations)
         faulty = self._recording.keys[FAULTY]
-        proposal = build_leader_proposal(self.engine, self._everybody, faulty, signed, self._now_ms)
+        proposal = build_leader_proposal(self.engine, self._everybody, faulty, signed, self._now_ms, fit=fit)
         if proposal is not None:
             self.gossip(Topic.CONSENSUS, encode_union(proposal, ConsensusMessage), is_late=False)
 

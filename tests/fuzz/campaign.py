@@ -72,8 +72,8 @@ def run_campaign(names: Sequence[str], *, home: Path, seconds: int, jobs: int, s
         yield from pool.map(lambda name: run_target(name, home=home, limits=limits, timeout_s=share_s + GRACE_S), names)
 
 
-def run_target(name: str, *, home: Path, limits: Sequence[str], timeout_s: int) -> Outcome:
-    """Fuzz one target in a process of its own."""
+def run_target(name: str, *, home: Path, limits: Sequence[str], timeout_s: int, root: Path = ROOT) -> Outcome:
+    """Fuzz one target of the code at a place in a process of its own."""
     folders = ["--corpus", str(home / "corpus" / name), "--failures", str(home / "failures")]
     command = [sys.executable, "-m", "tests.fuzz.one", name, *limits, *folders]
     # One seed is one search: sets of names must not differ from process to process.
@@ -81,7 +81,7 @@ def run_target(name: str, *, home: Path, limits: Sequence[str], timeout_s: int) 
     try:
         ended = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=root,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,13 +7,15 @@ numbers, keys and certificates that make it possible are filled in here.
 from dataclasses import replace
 from typing import Final
 
+from protocol.blocks import BlockHeader, sign_block
 from protocol.codec import encode
 from protocol.consensus.outgoing import build_proposal
+from protocol.consensus.tree import Tip
 from protocol.engine import Engine
 from protocol.ledger.state import LedgerState, get_account
 from protocol.messages import Proposal
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal, sign_operation
-from protocol.units import MemberId, Millis, Salt, Sequence
+from protocol.units import Epoch, Height, MemberId, Millis, Salt, Sequence
 from tests.fuzz.signing import Signer
 from tests.sim.keys import NodeKeys
 from tests.values import make_digest
@@ -22,12 +24,12 @@ SALT: Final = Salt(bytes([8] * 32))
 
 
 def build_leader_proposal(
-    engine: Engine, signer: Signer, faulty: NodeKeys, extra: tuple[bytes, ...], now_ms: Millis
+    engine: Engine, signer: Signer, faulty: NodeKeys, extra: tuple[bytes, ...], now_ms: Millis, *, fit: int
 ) -> Proposal | None:
     """Return what the leader of an engine's current view proposes, knowing what the engine knows.
 
-    An honest leader orders what the engine would order; the faulty one adds what it likes. None if the engine leads
-    itself, or knows no parent.
+    An honest leader orders what the engine would order; the faulty one adds what it likes, and may get its header a
+    little wrong, as ``fit`` says. None if the engine leads itself, or knows no parent.
     """
     consensus = engine.consensus
     view, config, tree = consensus.view, consensus.config, consensus.tree
@@ -43,7 +45,29 @@ def build_leader_proposal(
     if leader == faulty.key.member:
         operations = (*operations, *extra)
     own_config = replace(config, key=keys.key, bls_key=keys.bls_key)
-    return build_proposal(own_config, tree, view, parent, operations, Millis(max(now_ms, parent.time_ms + 1)))
+    proposal = build_proposal(own_config, tree, view, parent, operations, Millis(max(now_ms, parent.time_ms + 1)))
+    if leader != faulty.key.member:
+        return proposal
+    header = _spoil_header(proposal.block.header, parent, fit=fit)
+    return replace(proposal, block=sign_block(config.chain_id, keys.key, header, operations))
+
+
+def _spoil_header(header: BlockHeader, parent: Tip, *, fit: int) -> BlockHeader:
+    match fit % 16:
+        case 0:
+            return replace(header, time_ms=parent.time_ms)
+        case 1:
+            return replace(header, time_ms=Millis(header.time_ms + 60_000))
+        case 2:
+            return replace(header, height=Height(header.height + 1))
+        case 3:
+            return replace(header, parent_hash=make_digest("another parent"))
+        case 4:
+            return replace(header, epoch=Epoch(header.epoch + 1))
+        case 5:
+            return replace(header, operations_root=make_digest("other operations"))
+        case _:
+            return header
 
 
 def sign_fitting(state: LedgerState, signer: Signer, keys: NodeKeys, payload: Payload, *, fit: int) -> bytes:

@@ -7,13 +7,16 @@ from typing import Final, cast
 
 import msgpack
 
+from protocol.admission import VOTES_PER_MESSAGE_MAX
 from protocol.codec import decode, decode_union, encode, encode_union
 from protocol.errors import MalformedMessage
+from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Topic
 from protocol.messages import ConsensusMessage, OperationMessage, Proposal
 from protocol.operations import OPERATION_BYTES_MAX, Operation, ReportEvidence, decode_operation, sign_operation
 from protocol.units import Millis, View
 from protocol.units import Sequence as OperationNumber
+from protocol.votes import VoteKind
 from tests.fuzz.bench import FAULTY, MESSAGE_BYTES_MAX
 from tests.fuzz.message_mutation import MessageMutator
 from tests.fuzz.msgpack_mutation import make_msgpack_mutator, parse
@@ -21,7 +24,7 @@ from tests.fuzz.recording import Recording
 from tests.fuzz.signing import Signer
 from tests.fuzz.target import Mutator
 from tests.fuzz.trees import Tree
-from tests.values import make_equivocation
+from tests.values import make_digest, make_equivocation
 
 STEPS_MAX: Final = 40
 GOSSIP, ADVANCE, BLOCKS, BODY, WORK, ECHO, RESTART, LEAD, SUBMIT = range(9)
@@ -48,6 +51,25 @@ class StepMutator:
         self._change_block = make_msgpack_mutator(self.blocks)
         self.operations = self._collect_operations(operations)
         self._change_operation: Mutator = make_msgpack_mutator(self.operations)
+
+    def make_flood(self, count: int) -> list[bytes]:
+        """Return messages full of the faulty member's votes for one view after the other, far beyond what is near."""
+        keys = self._recording.keys[FAULTY]
+        starts = range(1, 1 + count * VOTES_PER_MESSAGE_MAX, VOTES_PER_MESSAGE_MAX)
+        block_hash = make_digest("no block")
+        return [
+            encode_union(
+                self._faulty.spray(
+                    keys,
+                    FIRST_EPOCH,
+                    [View(view) for view in range(start, start + VOTES_PER_MESSAGE_MAX)],
+                    VoteKind.NOTARIZE,
+                    block_hash,
+                ),
+                ConsensusMessage,
+            )
+            for start in starts
+        ]
 
     def mutate(self, data: bytes, chance: random.Random) -> bytes:
         """Return another input."""
@@ -96,7 +118,7 @@ class StepMutator:
                 return [BODY, chance.choice(self.bodies)]
             case kind if kind == LEAD:
                 count = chance.choice([0, 1, 1, 3])
-                return [LEAD, chance.getrandbits(8), [self._make_operation(chance) for _ in range(count)]]
+                return [LEAD, _draw_fit(chance), [self._make_operation(chance) for _ in range(count)]]
             case kind if kind == SUBMIT:
                 return [SUBMIT, chance.getrandbits(8), chance.random() < 0.2, self._make_operation(chance)]
             case kind if kind == RESTART:
@@ -125,11 +147,10 @@ class StepMutator:
                 return [BLOCKS, changed]
             case [int(kind), int(), bool(is_late), bytes(operation)] if kind == SUBMIT:
                 return [SUBMIT, chance.getrandbits(8), is_late, self._change_operation(operation, chance)]
-            case [int(kind), int(fit), list(operations)] if kind == LEAD and operations:
-                changed = list(operations)
-                place = chance.randrange(len(changed))
-                changed[place] = self._make_operation(chance)
-                return [LEAD, fit if chance.random() < 0.5 else chance.getrandbits(8), changed]
+            case [int(kind), int(fit), list(operations)] if kind == LEAD:
+                if chance.random() < 0.5:
+                    return [LEAD, _draw_fit(chance), operations]
+                return [LEAD, fit, [*operations[1:], self._make_operation(chance)]]
             case [int(kind), bytes(body)] if kind == BODY:
                 return [BODY, self._change_block(body, chance)]
             case _:
@@ -176,3 +197,8 @@ class StepMutator:
         )
         assert all(decode_operation(one).content.member for one in encoded)
         return [*encoded, encode(report)]
+
+
+def _draw_fit(chance: random.Random) -> int:
+    """Return how well a proposal is to fit: in half of the cases something in its header does not."""
+    return chance.randrange(6) if chance.random() < 0.5 else chance.getrandbits(8)

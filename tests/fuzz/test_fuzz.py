@@ -1,4 +1,4 @@
-"""Every target for a share of its search, the same inputs on every run; `make fuzz` searches on (W1, W3, W5, W6, C15)."""
+"""Every target for a share of its search, the same on every run; `make fuzz` searches on (W1, W3, W5, W6, C15)."""
 
 import platform
 import sys

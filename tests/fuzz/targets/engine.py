@@ -34,6 +34,7 @@ from tests.fuzz.trees import Tree
 
 SPAN_MS_MAX: Final = 600_000
 SEED_STEPS: Final = 14
+FLOOD_MESSAGES: Final = 12
 
 
 @cache
@@ -101,8 +102,9 @@ def make_seeds() -> tuple[bytes, ...]:
     seeds.append([2, first])
     mutator = get_step_mutator()
     # A round from its draw to its verdict, in which everybody does what this engine does.
-    turn: list[Tree] = [[LEAD, 1, []], [ECHO], [ECHO], [WORK], [ADVANCE, 501]]
-    seeds += [[number, turn * 8] for number in (0, 3, 7)]
+    turn: list[Tree] = [[LEAD, 7, []], [ECHO], [ECHO], [WORK], [ADVANCE, 501]]
+    seeds += [[number, turn * (8 if number == 7 else 1)] for number in range(len(recording.snapshots))]
+    seeds += [[0, [[GOSSIP, 0, False, message] for message in mutator.make_flood(FLOOD_MESSAGES)]]]
     asked = mutator.operations[:: max(1, len(mutator.operations) // 12)]
     seeds += [[4, [[SUBMIT, 1, False, operation], *turn, *turn]] for operation in asked]
     seeds.append([0, [[BLOCKS, cast(Tree, mutator.blocks[:12])], [BODY, mutator.bodies[14]], [ADVANCE, 50]]])

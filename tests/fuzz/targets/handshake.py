@@ -96,6 +96,14 @@ def _make_friend() -> tuple[MemberId, Impostor, bytes]:
 
 
 @cache
+def _make_stranger_payload() -> bytes:
+    """Return the true identity of somebody who holds the friend's noise key and is no member."""
+    pair = create_ed25519_key_pair(bytes([9] * 32))
+    noise_key = X25519PrivateKey.from_bytes(NOISE_SEED)
+    return PatternXX(ID.from_pubkey(pair.public_key), pair.private_key, noise_key).make_handshake_payload().serialize()
+
+
+@cache
 def _make_doorkeeper() -> Doorkeeper:
     hush_logs()
     friend = _make_friend()[0]
@@ -168,11 +176,13 @@ async def _claim(theirs: TcpConnection, claim: bytes, rest: bytes) -> None:
 def make_seeds() -> tuple[bytes, ...]:
     """Return what a member sends that comes in, and what it answers when it is called; cut short and whole."""
     _, _, true = _make_friend()
+    stranger = _make_stranger_payload()
     chosen = delimit(MULTISTREAM.encode()) + delimit(YAMUX.encode())
     plain = delimit(MULTISTREAM.encode()) + delimit(NOISE_PROTOCOL.encode())
     return (
         bytes([1, len(true)]) + true + chosen,
         bytes([3, len(true)]) + true + chosen,
+        bytes([1, len(stranger)]) + stranger + chosen,
         b"\x00" + plain + (32).to_bytes(2, "big") + bytes(32),
         b"\x02" + plain + (200).to_bytes(2, "big") + bytes(200),
     )
