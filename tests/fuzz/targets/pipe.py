@@ -42,7 +42,7 @@ def run(data: bytes) -> None:
 def make_seeds() -> tuple[bytes, ...]:
     """Return requests of most kinds, alone and one after the other."""
     frames = [
-        encode_request(DescribeTask(initial_model="/home/model")),
+        encode_request(DescribeTask(initial_model="/models/initial")),
         encode_request(TrainModel(round_number=3, base="/base", update="/update")),
         encode_request(
             AggregateUpdates(base="/b", updates=(UpdateSource(path="/u", scale_exponents=(-9, -48)),), candidate="/c")
