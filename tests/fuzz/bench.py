@@ -5,7 +5,6 @@ The others are honest and say what was recorded, or, on request, what an honest 
 sees: they vote as it has voted. So a block that this engine votes for becomes final, and executing it must be possible.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Final, cast, get_args
 
@@ -29,6 +28,7 @@ from protocol.interface import (
     Input,
     ModelEvaluated,
     Persist,
+    PersistBlock,
     TimeAdvanced,
     TrainModel,
     UpdateTrained,
@@ -59,9 +59,7 @@ class Bench:
     def __init__(self, recording: Recording, snapshot: Snapshot, everybody: Signer) -> None:
         self._recording = recording
         self._everybody = everybody
-        self._disk = copy.copy(snapshot.disk)
-        self._disk.blocks, self._disk.records = list(snapshot.disk.blocks), list(snapshot.disk.records)
-        self._disk.artifacts = set(snapshot.disk.artifacts)
+        self._disk = snapshot.disk.copy()
         self._now_ms = snapshot.now_ms
         self._late: list[Input] = []
         self._orders: list[Effect] = []
@@ -163,7 +161,8 @@ class Bench:
         self._take(self.engine.start(self._now_ms))
 
     def _take(self, effects: list[Effect]) -> None:
-        self._disk.write(effects, self.engine.state, self._recording.keys[ABSENT].key.member)
+        batch = [effect for effect in effects if isinstance(effect, Persist | PersistBlock)]
+        self._disk.write(batch, self.engine.state, self._recording.keys[ABSENT].key.member)
         for effect in effects:
             assert isinstance(effect, get_args(Effect)), f"{type(effect).__name__} is no effect"
             match effect:

@@ -5,7 +5,6 @@ It is the simulator's own cluster with a listener in the place of its checkers, 
 carries today is what is changed and sent.
 """
 
-import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from io import BytesIO
@@ -23,9 +22,10 @@ from protocol.operations import Approve, Bond, Join, Leave, Payload, Unbond
 from protocol.units import Digest, Millis, Stake
 from tests.sim.checkers import Checkers
 from tests.sim.cluster import Cluster, Setting
+from tests.sim.disk import Disk
 from tests.sim.keys import NodeKeys, make_genesis, make_keys
 from tests.sim.memo import remember_signatures
-from tests.sim.node import Disk, SimNode
+from tests.sim.node import SimNode
 from tests.sim.scenarios import PARAMETERS
 
 NODE_COUNT: Final = 5
@@ -179,9 +179,9 @@ def _ask_for_operations(cluster: Cluster, newcomer: NodeKeys) -> None:
 
 
 def _take_snapshot(cluster: Cluster, recording: Recording) -> None:
-    disk = copy.copy(cluster.nodes[OBSERVER].disk)
+    disk = cluster.nodes[OBSERVER].disk.copy()
     recording.records += [entry for entry in disk.records if entry not in recording.records]
     if recording.snapshots and recording.snapshots[-1].disk.state.height == disk.state.height:
         return
-    disk.blocks, disk.records, disk.artifacts = list(disk.blocks), [], set(disk.artifacts)
+    disk.records, disk.votes = [], set()
     recording.snapshots.append(Snapshot(now_ms=Millis(cluster.loop.now_ms), disk=disk))

@@ -1,4 +1,4 @@
-"""C14, W6: what members answer when this node asks for blocks, bodies, progress and artifacts.
+"""C10, C14, W6: what members answer when this node asks for blocks, progress, artifacts and its own votes.
 
 An input is an array: what is asked for, and a list of answers, each a list of frames or how a request fails. Whatever
 comes, the asker goes on; what it takes has been checked, and whoever lies is charged for it.
@@ -19,14 +19,18 @@ from node.errors import PeerMisbehaved, PeerUnreachable
 from node.inbox import Inbox
 from node.ports import PeerStatus, ReceiveFrame, Service, Transport
 from node.services import Progress
+from node.timings import Timings
+from node.witnesses import WitnessAsker
 from protocol.blocks import compute_block_hash
 from protocol.chunks import ArtifactHasher
 from protocol.codec import encode
-from protocol.interface import BlockFetched, BlocksFetched
+from protocol.genesis import FIRST_EPOCH
+from protocol.interface import BlockFetched, BlocksFetched, WitnessHeard
 from protocol.units import Digest, Height, MemberId, Millis, View
+from protocol.votes import VoteKind, check_vote, sign_vote
 from tests.fuzz.driving import hush_logs, make_scratch, run_virtually
 from tests.fuzz.msgpack_mutation import make_msgpack_mutator, parse
-from tests.fuzz.recording import record
+from tests.fuzz.recording import ABSENT, record
 from tests.fuzz.target import MIB, Target
 
 MEMBERS: Final = (MemberId(bytes([1] * 32)), MemberId(bytes([2] * 32)))
@@ -85,16 +89,16 @@ def run(data: bytes) -> None:
             return
     hush_logs()
     transport = LyingTransport(list(answers))
-    if asked % 2:
-        run_virtually(lambda: _fetch_artifact(transport))
-    else:
-        run_virtually(lambda: _fetch_blocks(transport))
+    ask = (_fetch_blocks, _fetch_artifact, _ask_witnesses)[asked % 3]
+    run_virtually(lambda: ask(transport))
     assert transport.charged <= CHARGES_MAX, "somebody was charged again and again for the same"
 
 
 async def _fetch_blocks(transport: LyingTransport) -> None:
     inbox = Inbox(capacity=10_000)
-    fetcher = BlockFetcher(transport=cast(Transport, transport), inbox=inbox, get_height=lambda: Height(3))
+    fetcher = BlockFetcher(
+        transport=cast(Transport, transport), inbox=inbox, get_height=lambda: Height(3), timings=Timings()
+    )
     known = compute_block_hash(record().chain_id, record().blocks[4].finalized.block.header)
     with trio.move_on_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
@@ -104,6 +108,24 @@ async def _fetch_blocks(transport: LyingTransport) -> None:
             fetcher.want_body(known)
     while events := await inbox.take(wait_s=0):
         assert all(isinstance(event, BlocksFetched | BlockFetched) for event in events), "not what was asked for"
+
+
+async def _ask_witnesses(transport: LyingTransport) -> None:
+    inbox = Inbox(capacity=100)
+    own = record().keys[ABSENT].key.member
+    asker = WitnessAsker(
+        transport=cast(Transport, transport), inbox=inbox, chain_id=record().chain_id, member=own
+    )
+    asker.want_answers()
+    with trio.move_on_after(PATIENCE_S):
+        await asker.run()
+    heard = await inbox.take(wait_s=0)
+    assert len(heard) <= len(MEMBERS), "a member was heard twice"
+    for event in heard:
+        assert isinstance(event, WitnessHeard), "not what was asked for"
+        for vote in event.votes:
+            assert vote.member == own, "a vote of somebody else was passed on"
+            check_vote(record().chain_id, vote)
 
 
 async def _fetch_artifact(transport: LyingTransport) -> None:
@@ -135,7 +157,18 @@ def make_seeds() -> tuple[bytes, ...]:
     hasher = ArtifactHasher()
     hasher.update(ARTIFACT)
     chunk_list = b"".join(hasher.finish()[2])
+    vote = sign_vote(
+        record().chain_id,
+        record().keys[ABSENT].key,
+        epoch=FIRST_EPOCH,
+        kind=VoteKind.NULLIFY,
+        view=View(3),
+        block_hash=None,
+    )
+    seen = encode(Progress(height=Height(3), view=View(4), votes=(vote,)))
     inputs: list[list[object]] = [
+        [2, [[seen], [progress]]],
+        [2, [False, [seen], True, [progress]]],
         [0, [blocks, [body], [progress]]],
         [0, [[progress], [body], True, False, blocks[:2]]],
         [1, [[chunk_list], [ARTIFACT]]],

@@ -17,9 +17,10 @@ from node.errors import WorkerFailed
 from node.observations import ObservationHub
 from node.ports import Transport
 from node.status import Informant, Windows
-from node.submissions import Judged
+from node.submissions import Judged, TellSigned
 from node.timings import Timings
 from protocol.operations import Payload
+from protocol.refusals import Refusal
 from protocol.units import Digest, Height, Ppm, View
 from tests.fuzz.driving import hush_logs, run_virtually
 from tests.fuzz.json_mutation import make_json_mutator
@@ -38,7 +39,7 @@ def _make_informant() -> Informant:
     windows = Windows(
         get_state=lambda: run_of.states[-1],
         get_view=lambda: View(3),
-        is_voting=lambda: True,
+        hub=ObservationHub(),
         store=open_ledger(),
         transport=cast(Transport, LyingTransport([])),
         clock=TrioClock(),
@@ -53,8 +54,9 @@ async def _measure(digest: Digest) -> Ppm:
     return Ppm(900_000)
 
 
-async def _submit(_payload: Payload) -> Judged:
-    return Judged(operation_id=make_digest("operation"), height=Height(9), error="")
+async def _submit(_payload: Payload, tell_signed: TellSigned) -> Judged:
+    await tell_signed(make_digest("operation"))
+    return Judged(operation_id=make_digest("operation"), height=Height(9), refusal=Refusal.NONE)
 
 
 def run(data: bytes) -> None:
