@@ -110,7 +110,7 @@ class Workbench:
             job = self._jobs.get(("fetch", digest))
             if job is not None:
                 job.scope.cancel()
-        self._tools.artifacts.forget(forgotten)
+        self._tools.fetcher.forget(forgotten)
 
     def note_observation(self, observation: Observation) -> None:
         """End trainings whose round has settled, after a moment."""

@@ -4,7 +4,7 @@ The members are asked by :mod:`node.artifacts.swarm`; what a fetch has so far st
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -44,6 +44,8 @@ class ArtifactFetcher:
         self._run_blocking = run_blocking
         self._locks: dict[Digest, trio.Lock] = {}
         self._callers: Counter[Digest] = Counter()
+        self._forgotten: set[Digest] = set()
+        """Forgotten since somebody began to fetch them."""
 
     async def fetch(
         self,
@@ -68,6 +70,7 @@ class ArtifactFetcher:
         """
         lock = self._locks.setdefault(digest, trio.Lock())
         self._callers[digest] += 1
+        self._forgotten.discard(digest)
         try:
             async with lock:
                 if not self._store.has(digest):
@@ -78,6 +81,17 @@ class ArtifactFetcher:
             self._callers[digest] -= 1
             if not self._callers[digest]:
                 del self._callers[digest], self._locks[digest]
+                if digest in self._forgotten:
+                    self._forgotten.remove(digest)
+                    self._store.forget([digest])
+
+    def forget(self, digests: Iterable[Digest]) -> None:
+        """Say that no rule needs these artifacts any more; one that is being fetched is let go when its fetch ends."""
+        for digest in digests:
+            if self._callers[digest]:
+                self._forgotten.add(digest)
+            else:
+                self._store.forget([digest])
 
     async def _fetch(
         self, digest: Digest, bytes_expected: int, source: MemberId | None, check: ArtifactCheck | None

@@ -204,6 +204,21 @@ async def test_a_fetch_that_nobody_needs_any_more_ends(tmp_path: Path, autojump_
         assert not bench.mine.has(digest)
 
 
+async def test_a_model_that_is_still_worked_on_may_be_forgotten_while_it_is_fetched(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The ledger moves on while a member that fell behind fetches what an order of an old round needs."""
+    content = make_model_bytes(3)
+    async with run_workbench(tmp_path) as bench:
+        digest = compute_digest_of(content)
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=digest))
+        await trio.sleep(5.0)
+        bench.workbench.forget((digest,))
+        assert await put(bench.theirs, content) == digest
+        assert isinstance(await bench.take_one(), ModelEvaluated)
+        assert bench.mine.get_path(digest).with_suffix(".forgotten").exists()
+
+
 async def test_a_training_ends_soon_after_its_round_has_settled(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with run_workbench(tmp_path, FakeLearner(takes_s=1_000.0)) as bench:
         model = await put(bench.mine, make_model_bytes(1))
