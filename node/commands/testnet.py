@@ -45,7 +45,7 @@ def create(
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the homes and the genesis document of a testnet; nothing is started."""
+    """Make a testnet's homes and genesis document."""
     import trio
 
     from node.fleet.homes import create_testnet
@@ -81,7 +81,10 @@ def create(
 
 
 def up(directory: DirectoryArgument, nodes: NodesArgument = None, as_json: JsonOption = False) -> None:
-    """Start nodes; they go on when this command has ended, under one supervisor, until `pnyx testnet down`."""
+    """Start nodes, which stay up when this command has ended.
+
+    One supervisor runs them all, until `pnyx testnet down`.
+    """
     import trio
 
     from node.fleet.client import ensure_supervisor
@@ -95,7 +98,10 @@ def up(directory: DirectoryArgument, nodes: NodesArgument = None, as_json: JsonO
 
 
 def down(directory: DirectoryArgument, nodes: NodesArgument = None, as_json: JsonOption = False) -> None:
-    """Stop nodes as an operator would; without names everything, whatever state it is in."""
+    """Stop nodes as an operator would; without names, all.
+
+    Without names the supervisor ends as well, even one that hangs, and whatever state the nodes are in.
+    """
     import trio
 
     from node.fleet.client import stop_supervisor
@@ -114,7 +120,10 @@ def down(directory: DirectoryArgument, nodes: NodesArgument = None, as_json: Jso
 
 
 def status(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
-    """Show every node: is it up, where its ledger is, whom it is connected with; and which cables are cut."""
+    """Show every node, and which cables are cut.
+
+    A node is up, paused, down, or fallen, which means that it ended although nobody had ended it.
+    """
     from node.errors import DaemonUnreachable
     from node.fleet.homes import load_testnet
 
@@ -129,12 +138,15 @@ def status(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
 
 
 def kill(directory: DirectoryArgument, nodes: NamedArgument, as_json: JsonOption = False) -> None:
-    """Kill nodes without warning (SIGKILL). Unlike a power cut, that leaves what was written to the disk's cache."""
+    """Kill nodes without warning (SIGKILL).
+
+    Unlike a power cut, that leaves what was written to the disk's cache.
+    """
     _act(directory, "kill", nodes, as_json=as_json)
 
 
 def pause(directory: DirectoryArgument, nodes: NamedArgument, as_json: JsonOption = False) -> None:
-    """Freeze nodes where they are, daemon and worker (SIGSTOP), as a machine that is suspended."""
+    """Freeze nodes, daemon and worker (SIGSTOP)."""
     _act(directory, "pause", nodes, as_json=as_json)
 
 
@@ -160,7 +172,9 @@ def partition(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Cut the cables between groups, until `pnyx testnet heal`; a node in no group keeps its cables.
+    """Cut the cables between groups of nodes.
+
+    They stay cut until `pnyx testnet heal`. A node in no group keeps its cables.
 
     Nodes talk through relays on loopback. A cut one forwards nothing and tells nobody, and where the kernel allows it
     (run as root) acknowledges nothing either, as if a cable were cut. What was sent before arrives after `heal`, if the
@@ -194,11 +208,12 @@ def chaos(
     nodes: Annotated[int, typer.Option(help="How many members, if a testnet is made.")] = 7,
     as_json: JsonOption = False,
 ) -> None:
-    """Break a network at random while rounds go on, mend it, and check that nothing was lost.
+    """Break a network at random, mend it, check its ledgers.
 
-    Daemons are killed, stopped and paused, and cables cut (see `pnyx testnet partition --help`), mostly no more at a
-    time than consensus tolerates, sometimes more. Afterwards all ledgers must be equal and pass the audit, nobody may
-    be jailed, and every daemon must have ended only as told. The exit code is 1 if something does not hold.
+    While rounds go on, daemons are killed, stopped and paused, and cables cut (see `pnyx testnet partition --help`),
+    mostly no more at a time than consensus tolerates, sometimes more. Afterwards all ledgers must be equal and pass
+    the audit, nobody may be jailed, and every daemon must have ended only as told. The exit code is 1 if something
+    does not hold.
     """
     from node.chaos.show import ChaosRequest, show_chaos
     from node.clock import OsEntropy

@@ -201,7 +201,7 @@ class Fleet:
     def _get_state(self, name: str) -> str:
         pid = self.nodes[name].pid
         if pid is None:
-            return "down"
+            return "fallen" if name in self._wanted else "down"
         # The kernel is asked, because somebody may have stopped it by hand.
         return "paused" if psutil.Process(pid).status() == psutil.STATUS_STOPPED else "up"
 

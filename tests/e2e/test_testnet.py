@@ -124,6 +124,12 @@ async def test_nodes_outlive_their_command_break_on_order_and_all_end_with_the_l
     assert get_states(await ask("resume", directory, "beta"))["beta"] == "up"
     resumed = await wait_heights(directory, NAMES, above=get_height(back, "alpha") + 2)
 
+    os.kill(get_int(get_nodes(resumed)["delta"]["pid"]), signal.SIGTERM)
+    with trio.fail_after(WAIT_S):
+        while get_states(await ask("status", directory))["delta"] != "fallen":
+            await trio.sleep(POLL_S)
+    assert get_states(await ask("up", directory, "delta"))["delta"] == "up"
+
     restarted = await ask("restart", directory, "gamma")
     assert get_nodes(restarted)["gamma"]["pid"] != get_nodes(resumed)["gamma"]["pid"]
 
