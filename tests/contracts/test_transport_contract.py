@@ -1,51 +1,21 @@
 """What every Transport promises, on libp2p over loopback and on the simulated network (L1, L9, W3, W5)."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import trio
 
 from node.errors import PeerMisbehaved, PeerUnreachable
-from node.ports import RequestHandler, SendFrame, Service, Transport
+from node.ports import SendFrame, Service
 from protocol.errors import MalformedMessage
 from protocol.gossip import Admission, Topic
 from protocol.units import MemberId, Millis
-from tests.node.libp2p.members import Mailbox, introduce, make_member, make_settings, open_node, wait_until
-from tests.sim.memory_transport import open_memory_network
+from tests.contracts.peers import ABSENT, MEMBER_COUNT, PATIENCE_MS, Peer, open_peers
+from tests.node.libp2p.members import make_member, wait_until
 
-MEMBER_COUNT = 4
-ABSENT = make_member(MEMBER_COUNT - 1)
-"""A member that is never up."""
-PATIENCE_MS = Millis(20_000)
 LARGEST_FRAME_BYTES = 524_288
 
 pytestmark = pytest.mark.parametrize("kind", ["libp2p", "memory"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """One node's end of the network."""
-
-    member: MemberId
-    transport: Transport
-    mailbox: Mailbox
-    addresses: tuple[str, ...]
-    """Where the others dial it."""
-
-    def get_score(self, of: MemberId) -> int:
-        return next(peer.score for peer in self.transport.get_peers() if peer.member == of)
-
-    def is_connected(self, to: "Peer") -> bool:
-        return any(peer.member == to.member and peer.is_connected for peer in self.transport.get_peers())
-
-
-async def echo(member: MemberId, request: bytes, send: SendFrame) -> None:
-    """Answer with the requester and the request."""
-    await send(member)
-    await send(request)
 
 
 async def answer_nothing(_member: MemberId, _request: bytes, _send: SendFrame) -> None:
@@ -70,55 +40,9 @@ async def send_largest(_member: MemberId, _request: bytes, send: SendFrame) -> N
         await send(bytes([number]) * LARGEST_FRAME_BYTES)
 
 
-@asynccontextmanager
-async def open_peers(kind: str, handler: RequestHandler = echo) -> AsyncIterator[tuple[Peer, Peer, Peer]]:
-    """Run three nodes that are connected, each with the same SYNC handler and no other service."""
-    services: Mapping[Service, RequestHandler] = {Service.SYNC: handler}
-    members = [make_member(index) for index in range(MEMBER_COUNT)]
-    async with AsyncExitStack() as stack:
-        if kind == "libp2p":
-            nodes = [
-                await stack.enter_async_context(open_node(make_settings(index, count=MEMBER_COUNT), services=services))
-                for index in range(MEMBER_COUNT - 1)
-            ]
-            introduce(*nodes)
-            with trio.fail_after(PATIENCE_MS / 1000):
-                for node in nodes:
-                    await node.transport.wait_connected(MEMBER_COUNT - 2)
-            peers = [
-                Peer(
-                    member=node.member,
-                    transport=node.transport,
-                    mailbox=node.mailbox,
-                    addresses=node.transport.get_listen_addresses(),
-                )
-                for node in nodes
-            ]
-        else:
-            network = await stack.enter_async_context(open_memory_network(*members))
-            peers = []
-            for member in members[:-1]:
-                mailbox = Mailbox()
-                transport = network.attach(member, gossip=mailbox, services=services)
-                peers.append(Peer(member=member, transport=transport, mailbox=mailbox, addresses=()))
-        first, second, third = peers
-        yield first, second, third
-
-
 def has_messages(peer: Peer, count: int) -> bool:
     """Return whether a node has got so many gossip messages."""
     return len(peer.mailbox.messages) == count
-
-
-async def ask(peer: Peer, of: MemberId, request: bytes = b"", *, service: Service = Service.SYNC) -> list[bytes]:
-    """Return the frames of an answer."""
-    frames: list[bytes] = []
-
-    async def receive(frame: bytes) -> None:
-        frames.append(frame)
-
-    await peer.transport.request(of, service, request, receive, timeout_ms=PATIENCE_MS)
-    return frames
 
 
 async def test_a_message_reaches_all_others_once_and_not_its_sender(kind: str) -> None:
@@ -172,7 +96,7 @@ async def test_a_lowered_score_shows(kind: str) -> None:
 
 async def test_the_frames_of_an_answer_come_in_order_and_name_the_requester(kind: str) -> None:
     async with open_peers(kind) as (first, second, _):
-        assert await ask(first, second.member, b"request") == [first.member, b"request"]
+        assert await first.ask(second.member, b"request") == [first.member, b"request"]
 
 
 async def test_many_requests_run_at_a_time(kind: str) -> None:
@@ -181,7 +105,7 @@ async def test_many_requests_run_at_a_time(kind: str) -> None:
 
         async def ask_one(number: int) -> None:
             target = second if number % 2 else third
-            answers[number] = await ask(first, target.member, bytes([number]))
+            answers[number] = await first.ask(target.member, bytes([number]))
 
         async with trio.open_nursery() as nursery:
             for number in range(12):
@@ -191,32 +115,32 @@ async def test_many_requests_run_at_a_time(kind: str) -> None:
 
 async def test_an_answer_may_be_empty(kind: str) -> None:
     async with open_peers(kind, answer_nothing) as (first, second, _):
-        assert await ask(first, second.member) == []
+        assert await first.ask(second.member) == []
 
 
 async def test_frames_of_the_largest_size_pass(kind: str) -> None:
     async with open_peers(kind, send_largest) as (first, second, _):
-        frames = await ask(first, second.member)
+        frames = await first.ask(second.member)
         assert [(frame[0], len(frame)) for frame in frames] == [(n, LARGEST_FRAME_BYTES) for n in range(3)]
 
 
 async def test_a_member_that_is_not_up_is_unreachable(kind: str) -> None:
     async with open_peers(kind) as (first, _, _):
         with pytest.raises(PeerUnreachable):
-            await ask(first, ABSENT)
+            await first.ask(ABSENT)
 
 
 async def test_a_service_that_is_not_served_is_unreachable(kind: str) -> None:
     async with open_peers(kind) as (first, second, _):
         with pytest.raises(PeerUnreachable):
-            await ask(first, second.member, service=Service.ARTIFACT)
+            await first.ask(second.member, service=Service.ARTIFACT)
 
 
 async def test_a_failing_handler_cuts_its_own_answer_only(kind: str) -> None:
     async with open_peers(kind, fail) as (first, second, third):
         for requester in (first, third, first):
             with pytest.raises(PeerUnreachable):
-                await ask(requester, second.member)
+                await requester.ask(second.member)
         assert all(peer.is_connected for peer in first.transport.get_peers() if peer.member != ABSENT)
 
 
@@ -240,7 +164,7 @@ async def test_what_the_requester_raises_ends_the_request_unchanged(kind: str) -
 
         with pytest.raises(PeerMisbehaved, match="the first frame is wrong"):
             await first.transport.request(second.member, Service.SYNC, b"", refuse, timeout_ms=PATIENCE_MS)
-        assert await ask(first, second.member, b"again") == [first.member, b"again"]
+        assert await first.ask(second.member, b"again") == [first.member, b"again"]
 
 
 def set_members(of: Peer, *members: Peer) -> None:
@@ -265,14 +189,14 @@ async def test_a_member_that_left_is_cut_off_in_both_directions_and_the_others_a
         for peer in (first, second):
             set_members(peer, first, second)
         with pytest.raises(PeerUnreachable):
-            await ask(first, third.member)
-        await wait_until(lambda: not third.is_connected(first) and not third.is_connected(second))
+            await first.ask(third.member)
+        await wait_until(lambda: not third.is_connected(first.member) and not third.is_connected(second.member))
         with pytest.raises(PeerUnreachable):
-            await ask(third, first.member)
+            await third.ask(first.member)
         await third.transport.publish(Topic.CONSENSUS, b"from somebody who left")
         await first.transport.publish(Topic.CONSENSUS, b"among ourselves")
         await wait_until(lambda: bool(second.mailbox.messages))
-        assert await ask(first, second.member) == [first.member, b""]
+        assert await first.ask(second.member) == [first.member, b""]
         assert second.mailbox.get_bodies() == [b"among ourselves"]
         assert first.mailbox.messages == third.mailbox.messages == []
 
@@ -280,11 +204,11 @@ async def test_a_member_that_left_is_cut_off_in_both_directions_and_the_others_a
 async def test_a_member_that_comes_back_is_connected_again_and_hears_everything(kind: str) -> None:
     async with open_peers(kind) as (first, second, third):
         set_members(first, second)
-        await wait_until(lambda: not third.is_connected(first))
+        await wait_until(lambda: not third.is_connected(first.member))
         set_members(first, second, third)
-        await wait_until(lambda: first.is_connected(third) and third.is_connected(first))
-        assert await ask(first, third.member) == [first.member, b""]
-        assert await ask(third, first.member) == [third.member, b""]
+        await wait_until(lambda: first.is_connected(third.member) and third.is_connected(first.member))
+        assert await first.ask(third.member) == [first.member, b""]
+        assert await third.ask(first.member) == [third.member, b""]
         for number in range(100):
             # Until gossip flows in both directions, what is published may be lost.
             await first.transport.publish(Topic.CONSENSUS, bytes([number]))
@@ -298,10 +222,10 @@ async def test_a_connection_needs_both_ends_to_take_each_other_for_members(kind:
     async with open_peers(kind) as (first, second, third):
         for peer in (second, third):
             set_members(peer, second, third)
-        await wait_until(lambda: not first.is_connected(second) and not first.is_connected(third))
+        await wait_until(lambda: not first.is_connected(second.member) and not first.is_connected(third.member))
         assert [peer.member for peer in first.transport.get_peers()] == sorted({second.member, third.member, ABSENT})
         with pytest.raises(PeerUnreachable):
-            await ask(first, second.member)
+            await first.ask(second.member)
 
 
 @pytest.mark.parametrize("is_requester_told", [True, False], ids=["by the requester", "by the one asked"])
