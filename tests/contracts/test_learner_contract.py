@@ -1,5 +1,6 @@
-"""What the core relies on in a learner: one suite for the supervised worker and for the fake that stands in for it."""
+"""What the core relies on in a learner: one suite for the supervised worker and for those that stand in for it."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from protocol.learning.artifact_format import (
     check_update_header,
 )
 from protocol.parameters import AggregationRule
-from protocol.units import SCORE_WHOLE
+from protocol.units import SCORE_WHOLE, MemberId
 from tests.helpers import SCHEMA
 from tests.node.fakes import FakeLearner, make_model_bytes
+from tests.sim.tier_b.learner import HashLearner, make_first_model
 
-IMPLEMENTATIONS = ["worker", "fake"]
+IMPLEMENTATIONS = ["worker", "fake", "hash"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,26 @@ class Subject:
     base: Path
 
 
+def make_hash_learner(*, failure_share: float = 0.0) -> HashLearner:
+    return HashLearner(
+        schema=SCHEMA,
+        member=MemberId(bytes(32)),
+        random=random.Random(1),
+        work_s_max=0.01,
+        failure_share=failure_share,
+    )
+
+
 @asynccontextmanager
 async def open_subject(implementation: str, folder: Path) -> AsyncIterator[Subject]:
     base = folder / "base"
     if implementation == "fake":
         base.write_bytes(make_model_bytes(1))
         yield Subject(learner=FakeLearner(), schema=SCHEMA, base=base)
+        return
+    if implementation == "hash":
+        base.write_bytes(make_first_model(SCHEMA))
+        yield Subject(learner=make_hash_learner(), schema=SCHEMA, base=base)
         return
     settings = LearnerSettings(
         task="digits",
@@ -107,8 +123,9 @@ async def test_abandoned_request_does_not_spoil_the_next(implementation: str, tm
         assert 0 <= await subject.learner.evaluate(model=subject.base) <= SCORE_WHOLE
 
 
-async def test_both_learners_fail_with_the_same_error(tmp_path: Path) -> None:
+async def test_all_learners_fail_with_the_same_error(tmp_path: Path) -> None:
     async with open_subject("worker", tmp_path) as subject:
-        for learner in (subject.learner, FakeLearner(failure="the task raised")):
+        failing = (FakeLearner(failure="the task raised"), make_hash_learner(failure_share=1.0))
+        for learner in (subject.learner, *failing):
             with pytest.raises(WorkerFailed):
                 await learner.train(round_number=1, base=tmp_path / "missing", update=tmp_path / "update")

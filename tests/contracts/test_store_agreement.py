@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from node.clock import OsEntropy
-from node.ports import Store
 from node.store.sqlite import SqliteStore
 from protocol.interface import Persist, PersistBlock
 from protocol.journal import (
@@ -20,9 +19,10 @@ from protocol.journal import (
 )
 from protocol.operations import Ballot, Unbond
 from protocol.units import Height, Ppm, Round, Stake, View
-from tests.contracts.store_machine import Machine
+from tests.contracts.store_machine import Machine, SimulatedDisk
 from tests.helpers import LedgerBuilder, make_founders
-from tests.sim.memory_store import MemoryDisk, MemoryStore
+from tests.sim.memory_disk import MemoryDisk
+from tests.sim.memory_store import MemoryStore
 from tests.values import make_digest
 
 STEPS = 60
@@ -34,7 +34,7 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.builder = LedgerBuilder(make_founders(4))
-        self.machine = Machine(open_store=refuse, lose_database=lambda: None, builder=self.builder)
+        self.machine = Machine(disk=SimulatedDisk(self.builder), builder=self.builder)
 
     def make_record(self) -> Record:
         number = self.random.randrange(12)
@@ -73,10 +73,6 @@ class Life:
     def make_batch(self) -> list[Persist | PersistBlock]:
         records = [Persist(record=self.make_record()) for _ in range(self.random.randrange(4))]
         return [*records, *(self.make_blocks() if self.random.random() < 0.3 else [])]
-
-
-def refuse() -> Store:
-    raise AssertionError("this life opens its stores itself")
 
 
 @pytest.mark.parametrize("seed", range(3))

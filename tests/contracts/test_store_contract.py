@@ -236,7 +236,7 @@ async def test_losing_the_database_but_not_the_keys_is_noticed(machine: Machine)
     store.load()
     await store.append([Persist(record=machine.make_vote(4))])
     store.close()
-    machine.lose_database()
+    machine.disk.lose_database()
     contents = machine.open_store().load()
     assert not contents.has_vote_log
     assert contents.records == ()
@@ -244,7 +244,7 @@ async def test_losing_the_database_but_not_the_keys_is_noticed(machine: Machine)
 
 async def test_amnesia_lasts_over_restarts_until_the_engine_has_noted_it(machine: Machine) -> None:
     machine.open_store().close()
-    machine.lose_database()
+    machine.disk.lose_database()
     store, contents = machine.restart(machine.open_store())
     assert not contents.has_vote_log
     note = VotingFloorRecord(is_suspended=True, after_view=View(0))

@@ -43,7 +43,8 @@ from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View
 from tests.helpers import FounderKeys, LedgerBuilder, make_digest, make_founders
 from tests.node.fakes import TrioClock
-from tests.sim.memory_store import MemoryDisk, MemoryStore
+from tests.sim.memory_disk import MemoryDisk
+from tests.sim.memory_store import MemoryStore
 from tests.sim.memory_transport import MemoryNetwork, open_memory_network
 
 FOUNDERS = make_founders(4)

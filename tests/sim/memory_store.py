@@ -1,16 +1,16 @@
-"""The Store port on a heap: what a simulated node's disk holds, as bytes, with the faults that a disk can have.
+"""The Store port on a heap: what :mod:`tests.sim.memory_disk` holds, read and written as the port's contract says.
 
-The disk outlives the store, as a disk outlives a process. Written from the port's contract and not from the SQLite
-store, so that the contract suite compares two readings of it.
+Written from the contract and not from the SQLite store, so that the contract suite compares two readings of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from functools import lru_cache
+from typing import Final, TypeVar, cast
 
 import trio
 
-from node.errors import DiskFull, StoreCorrupt
+from node.errors import StoreCorrupt
 from node.ports import LocatedResult, StoreContents
 from protocol.blocks import compute_block_hash
 from protocol.codec import decode, decode_union, encode, encode_union
@@ -34,36 +34,15 @@ from protocol.operations import compute_operation_id, decode_operation
 from protocol.outcomes import BlockOutcome, RoundRecord
 from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Round
+from tests.sim.memory_disk import DrawSeconds, Image, MemoryDisk, at_once, seal, unseal
 
-_BYTES_MAX = 1 << 30
-_SNAPSHOT_INTERVAL = 200
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Image:
-    """Everything on the disk at one instant."""
-
-    blocks: tuple[tuple[bytes, bytes], ...] = ()
-    """(final block, outcome) by height, from 1 on."""
-    journal: tuple[bytes, ...] = ()
-    scores: tuple[bytes, ...] = ()
-    snapshot: bytes | None = None
-    remembers_votes: bool = True
-
-
-@dataclass(slots=True)
-class MemoryDisk:
-    """A simulated disk with one node's database and vote log marker."""
-
-    image: _Image | None = None
-    """None without a database."""
-    has_marker: bool = False
-    is_full: bool = False
-    writes_count: int = 0
-
-    def lose_database(self) -> None:
-        """Lose everything but what lies beside the keys."""
-        self.image = None
+BYTES_MAX: Final = 1 << 30
+SNAPSHOT_INTERVAL_BLOCKS: Final = 200
+SNAPSHOT_COUNT: Final = 2
+ROWS_REMEMBERED: Final = 8_192
+"""Rows of all simulated nodes that are kept decoded, since they are read again and again."""
 
 
 @dataclass(slots=True)
@@ -73,74 +52,60 @@ class MemoryStore:
     disk: MemoryDisk
     genesis: Genesis
     member: MemberId
-    write_s: float = 0.0
-    """How long a write takes, in seconds of the simulation's clock."""
+    draw_write_s: DrawSeconds = at_once
+    snapshot_interval_blocks: int = SNAPSHOT_INTERVAL_BLOCKS
     _is_fenced: bool = field(init=False, default=False)
     _is_loaded: bool = field(init=False, default=False)
+    _turn: trio.Lock = field(init=False, default_factory=trio.Lock)
 
     def __post_init__(self) -> None:
-        """Create the database if the disk has none."""
-        if self.disk.image is None:
-            self.disk.image = _Image(remembers_votes=not self.disk.has_marker)
-            self.disk.has_marker = True
+        """Create the database if the disk has none, and compare its vote log with the marker (C10)."""
+        disk = self.disk
+        if disk.image is None:
+            disk.databases_count += 1
+            disk.image = Image(vote_log_id=disk.databases_count, remembers_votes=disk.marker == 0)
+        elif disk.marker != disk.image.vote_log_id:
+            disk.image = replace(disk.image, remembers_votes=False)
+        disk.marker = disk.image.vote_log_id
 
     def load(self) -> StoreContents:
         """See the port."""
         image = self._image
-        state = compute_genesis_state(self.genesis)
-        if image.snapshot is not None:
-            state = decode(LedgerState, image.snapshot, bytes_max=_BYTES_MAX)
+        state = self._load_snapshot(image)
         for finalized, recorded in self.iterate_blocks(Height(state.height + 1)):
             state, outcome = apply_block(self.genesis.parameters, self.genesis.schema, state, finalized.block)
             if outcome != recorded:
                 raise StoreCorrupt("replay gives another outcome")
-        journal = tuple(cast(Record, decode_union(Record, record, bytes_max=_BYTES_MAX)) for record in image.journal)
         self._is_loaded = True
         return StoreContents(
             state=state,
             tip=self.get_tip(),
-            records=(*self.get_scores(), *journal),
+            records=(*self.get_scores(), *self.get_journal()),
             has_vote_log=image.remembers_votes,
         )
 
     async def append(self, effects: Sequence[Persist | PersistBlock]) -> None:
         """See the port."""
+        if not effects:
+            return
         with trio.CancelScope(shield=True):
-            if not effects:
-                return
-            await trio.sleep(self.write_s)
-            self._check_writable()
-            self._is_fenced = True
-            image = self._image
-            for effect in effects:
-                match effect:
-                    case Persist(record=record):
-                        image = _add_record(image, record)
-                    case PersistBlock():
-                        image = self._add_block(image, effect)
-            self._write(image)
-            self._is_fenced = False
+            async with self._turn:
+                await self._write(effects)
 
     async def save_snapshot(self, state: LedgerState) -> None:
         """See the port."""
         with trio.CancelScope(shield=True):
-            await trio.sleep(self.write_s)
-            self._check_writable()
-            outcome = self.get_outcome(state.height)
-            if outcome is None or outcome.state_root != compute_state_root(state):
-                raise InvariantViolation("a snapshot of no appended block")
-            used = next(account.next_sequence for account in state.accounts if account.member == self.member)
-            journal = tuple(record for record in self._image.journal if not _is_used_operation(record, used))
-            self._write(replace(self._image, snapshot=encode(state), journal=journal))
+            async with self._turn:
+                await self._write(state)
 
     def is_snapshot_due(self) -> bool:
         """See the port."""
-        snapshot = self._image.snapshot
-        height = 0 if snapshot is None else decode(LedgerState, snapshot, bytes_max=_BYTES_MAX).height
-        return len(self._image.blocks) - height >= _SNAPSHOT_INTERVAL
+        snapshots = self._image.snapshots
+        height = _decode(LedgerState, snapshots[-1]).height if snapshots else 0
+        return len(self._image.blocks) - height >= self.snapshot_interval_blocks
 
     def close(self) -> None:
-        """See the port; a simulated crash calls it first, so that nothing is written by a node that is dead."""
+        """See the port; a simulated power cut calls it first, so that nothing is written by a node that is dead."""
         self._is_fenced = True
 
     def get_tip(self) -> FinalizedBlock | None:
@@ -149,15 +114,13 @@ class MemoryStore:
 
     def get_block(self, height: Height) -> FinalizedBlock | None:
         """See the port."""
-        if not 1 <= height <= len(self._image.blocks):
-            return None
-        return decode(FinalizedBlock, self._image.blocks[height - 1][0], bytes_max=_BYTES_MAX)
+        rows = self._image.blocks
+        return _decode(FinalizedBlock, rows[height - 1]) if 1 <= height <= len(rows) else None
 
     def get_outcome(self, height: Height) -> BlockOutcome | None:
         """See the port."""
-        if not 1 <= height <= len(self._image.blocks):
-            return None
-        return decode(BlockOutcome, self._image.blocks[height - 1][1], bytes_max=_BYTES_MAX)
+        rows = self._image.outcomes
+        return _decode(BlockOutcome, rows[height - 1]) if 1 <= height <= len(rows) else None
 
     def get_blocks(self, from_height: Height, *, bytes_max: int) -> tuple[FinalizedBlock, ...]:
         """See the port."""
@@ -196,44 +159,77 @@ class MemoryStore:
 
     def get_scores(self) -> tuple[ScoreRecord, ...]:
         """See the port."""
-        return tuple(decode(ScoreRecord, score, bytes_max=_BYTES_MAX) for score in self._image.scores)
+        return tuple(_decode(ScoreRecord, score) for score in self._image.scores)
+
+    def get_journal(self) -> tuple[Record, ...]:
+        """Return the journal in the order of its writing."""
+        return tuple(_decode_record(row) for row in self._image.journal)
 
     @property
-    def _image(self) -> _Image:
+    def _image(self) -> Image:
         assert self.disk.image is not None
         return self.disk.image
 
-    def _check_writable(self) -> None:
+    def _load_snapshot(self, image: Image) -> LedgerState:
+        """Return the newest snapshot that is not damaged, or else the genesis state."""
+        for row in reversed(image.snapshots):
+            try:
+                state = _decode(LedgerState, row)
+            except StoreCorrupt:
+                continue
+            return state
+        return compute_genesis_state(self.genesis)
+
+    async def _write(self, what: Sequence[Persist | PersistBlock] | LedgerState) -> None:
+        write_s = self.draw_write_s()
+        await trio.sleep(write_s / 2)
         if self._is_fenced:
             raise StoreCorrupt("no more writes after a failed one")
         if not self._is_loaded:
             raise InvariantViolation("load() comes before the first write")
+        self._is_fenced = True
+        image = self._add_snapshot(what) if isinstance(what, LedgerState) else self._add_batch(what)
+        self.disk.write(image)
+        self._is_fenced = False
+        await trio.sleep(write_s / 2)
 
-    def _write(self, image: _Image) -> None:
-        if self.disk.is_full:
-            raise DiskFull("the simulated disk is full")
-        self.disk.image = image
-        self.disk.writes_count += 1
+    def _add_batch(self, effects: Sequence[Persist | PersistBlock]) -> Image:
+        image = self._image
+        for effect in effects:
+            match effect:
+                case Persist(record=record):
+                    image = _add_record(image, record)
+                case PersistBlock():
+                    image = self._add_block(image, effect)
+        return image
 
-    def _add_block(self, image: _Image, effect: PersistBlock) -> _Image:
+    def _add_snapshot(self, state: LedgerState) -> Image:
+        image, outcome = self._image, self.get_outcome(state.height)
+        if outcome is None or outcome.state_root != compute_state_root(state):
+            raise InvariantViolation("a snapshot of no appended block")
+        used = next(account.next_sequence for account in state.accounts if account.member == self.member)
+        journal = tuple(row for row in image.journal if not _is_used_operation(_decode_record(row), used))
+        return replace(image, snapshots=(*image.snapshots, seal(encode(state)))[-SNAPSHOT_COUNT:], journal=journal)
+
+    def _add_block(self, image: Image, effect: PersistBlock) -> Image:
         header = effect.finalized.block.header
         parent_hash = compute_chain_id(self.genesis)
         if image.blocks:
-            parent = decode(FinalizedBlock, image.blocks[-1][0], bytes_max=_BYTES_MAX)
+            parent = _decode(FinalizedBlock, image.blocks[-1])
             parent_hash = compute_block_hash(parent_hash, parent.block.header)
-        if (effect.height, header.height, header.parent_hash) != (
-            len(image.blocks) + 1,
-            len(image.blocks) + 1,
-            parent_hash,
-        ):
+        following = len(image.blocks) + 1
+        if (effect.height, header.height, header.parent_hash) != (following, following, parent_hash):
             raise InvariantViolation(f"block {effect.height} does not follow the tip")
-        journal = tuple(record for record in image.journal if not self._is_useless(record, effect))
-        blocks = (*image.blocks, (encode(effect.finalized), encode(effect.outcome)))
-        return replace(image, blocks=blocks, journal=journal)
+        return replace(
+            image,
+            blocks=(*image.blocks, seal(encode(effect.finalized))),
+            outcomes=(*image.outcomes, seal(encode(effect.outcome))),
+            journal=tuple(row for row in image.journal if not self._is_useless(_decode_record(row), effect)),
+        )
 
-    def _is_useless(self, encoded: bytes, effect: PersistBlock) -> bool:
+    def _is_useless(self, record: Record, effect: PersistBlock) -> bool:
         view, settled = effect.finalized.block.header.view, effect.outcome.settled
-        match cast(Record, decode_union(Record, encoded, bytes_max=_BYTES_MAX)):
+        match record:
             case OwnVoteRecord(vote=vote):
                 return vote.view <= view
             case OwnProposalRecord(proposal=proposal):
@@ -259,20 +255,31 @@ class MemoryStore:
         return max((content.sequence for content in contents if content.member == self.member), default=-1)
 
 
-def _is_used_operation(encoded: bytes, next_sequence: int) -> bool:
-    record = decode_union(Record, encoded, bytes_max=_BYTES_MAX)
-    if not isinstance(record, OwnOperationRecord):
-        return False
-    return decode_operation(record.operation).content.sequence < next_sequence
+def _is_used_operation(record: Record, next_sequence: int) -> bool:
+    return (
+        isinstance(record, OwnOperationRecord)
+        and decode_operation(record.operation).content.sequence < next_sequence
+    )
 
 
-def _add_record(image: _Image, record: Record) -> _Image:
+def _add_record(image: Image, record: Record) -> Image:
     if isinstance(record, ScoreRecord):
-        others = [
-            score
-            for score in image.scores
-            if decode(ScoreRecord, score, bytes_max=_BYTES_MAX).model_digest != record.model_digest
-        ]
-        return replace(image, scores=(*others, encode(record)))
+        others = [row for row in image.scores if _decode(ScoreRecord, row).model_digest != record.model_digest]
+        return replace(image, scores=(*others, seal(encode(record))))
     remembers = image.remembers_votes or isinstance(record, OwnVoteRecord | VotingFloorRecord)
-    return replace(image, journal=(*image.journal, encode_union(record, Record)), remembers_votes=remembers)
+    return replace(image, journal=(*image.journal, seal(encode_union(record, Record))), remembers_votes=remembers)
+
+
+def _decode(kind: type[T], row: bytes) -> T:
+    return cast(T, _decode_once(cast(Hashable, kind), row))
+
+
+@lru_cache(ROWS_REMEMBERED)
+def _decode_once(kind: Hashable, row: bytes) -> object:
+    assert isinstance(kind, type)
+    return decode(kind, unseal(row), bytes_max=BYTES_MAX)
+
+
+@lru_cache(ROWS_REMEMBERED)
+def _decode_record(row: bytes) -> Record:
+    return cast(Record, decode_union(Record, unseal(row), bytes_max=BYTES_MAX))
