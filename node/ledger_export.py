@@ -38,10 +38,10 @@ def export_ledger(home: Path, target: Writable) -> ExportTrailer:
     """
     genesis, reader = open_ledger(home)
     with closing(reader):
-        return write_export(target, genesis, _cut_at_certificate(reader.iterate_blocks(Height(1))))
+        return write_export(target, genesis, cut_at_certificate(reader.iterate_blocks(Height(1))))
 
 
-def _cut_at_certificate(blocks: Iterable[tuple[FinalizedBlock, BlockOutcome]]) -> Iterator[ExportedBlock]:
+def cut_at_certificate(blocks: Iterable[tuple[FinalizedBlock, BlockOutcome]]) -> Iterator[ExportedBlock]:
     """Yield the blocks, holding back those at the end that no certificate authenticates."""
     held: list[ExportedBlock] = []
     for finalized, outcome in blocks:

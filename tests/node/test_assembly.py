@@ -10,7 +10,8 @@ from protocol.journal import VotingFloorRecord
 from protocol.units import View
 from tests.helpers import make_founders, make_genesis
 from tests.node.fakes import TrioClock
-from tests.sim.memory_store import MemoryDisk, MemoryStore
+from tests.sim.memory_disk import MemoryDisk
+from tests.sim.memory_store import MemoryStore
 
 FOUNDERS = make_founders(2)
 GENESIS = make_genesis(FOUNDERS)

@@ -1,4 +1,4 @@
-"""Randomness that is none: the Entropy port for simulated nodes, a function of a label and of the number of the draw."""
+"""The Entropy port for simulated nodes: bytes that are a function of a label and of what was drawn before."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,127 +1,182 @@
-"""Whole nodes in virtual time: they agree, go on without one of them, and take it back in."""
+"""Stories of whole nodes (C10, C12, C14, F3): what a network does when somebody leaves, comes, comes back or fails."""
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import trio
-from trio.testing import MockClock
 
-from protocol.parameters import Parameters
-from protocol.units import Millis, Round
-from tests.sim.whole_node import WholeNetwork, WholeNode, open_whole_network, read_roots, read_rounds
+from protocol.interface import VotingResumed, VotingSuspended
+from protocol.ledger.state import get_account
+from protocol.operations import Unbond
+from protocol.outcomes import RoundRecord
+from protocol.units import Round, Stake
+from tests.sim.tier_b.scenario import Scenario
+from tests.sim.tier_b.scenarios import run_world
+from tests.sim.tier_b.whole import WholeNode
+from tests.sim.tier_b.world import POLL_S, World
 
-PARAMETERS = Parameters(
-    rounds_max=Round(0),
-    proposer_count=1,
-    train_deadline_ms=Millis(3_000),
-    seal_deadline_ms=Millis(3_000),
-    reveal_deadline_ms=Millis(2_000),
-    timeout_view_ms=Millis(500),
-    timeout_view_max_ms=Millis(4_000),
-)
+ENDLESS = Scenario(rounds=0, virtual_s_max=1_500.0)
 
 
-def expect_one_ledger(network: WholeNetwork, *, height_min: int) -> None:
-    """Check that the disks agree on every height that they share."""
-    ledgers = [read_roots(node) for node in network.nodes]
-    shared = min(map(len, ledgers))
-    assert shared >= height_min
-    assert all(ledger[:shared] == ledgers[0][:shared] for ledger in ledgers)
+def tell(scenario: Scenario, story: Callable[[World], Awaitable[None]]) -> World:
+    """Let a story happen to a network whose nodes are all down in the beginning."""
+
+    async def act(world: World) -> None:
+        async with world.open():
+            await story(world)
+
+    return run_world(scenario, 1, act)
 
 
-def get_state_model(node: WholeNode) -> bytes:
-    assert node.engine is not None
-    return node.engine.state.model_digest
+def cut(world: World, node: WholeNode, *, is_cut: bool) -> None:
+    """Cut a node off from all others, or heal it."""
+    for other in world.nodes:
+        if other is not node and is_cut:
+            world.network.cut(node.member, other.member)
+        elif other is not node:
+            world.network.get_link(node.member, other.member).is_cut = False
 
 
-async def test_they_train_and_agree_round_by_round(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        network.start(*network.nodes)
-        await network.wait_rounds(4, *network.nodes)
-        expect_one_ledger(network, height_min=12)
-        first = network.nodes[0]
-        assert first.engine is not None
-        assert len(first.engine.state.accepted_models) >= 4
+def test_they_train_and_agree_round_by_round() -> None:
+    async def story(world: World) -> None:
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(4, *world.nodes)
+        assert len(world.nodes[0].state.accepted_models) >= 4
+
+    assert len(tell(ENDLESS, story).watch.ledger) >= 12
 
 
-async def test_the_job_ends_with_equal_ledgers_and_silence(tmp_path: Path, autojump_clock: MockClock) -> None:
-    parameters = replace(PARAMETERS, rounds_max=Round(2))
-    async with open_whole_network(tmp_path, count=4, parameters=parameters) as network:
-        network.start(*network.nodes)
-        await network.wait_rounds(2, *network.nodes)
+def test_the_job_ends_with_equal_ledgers_and_silence() -> None:
+    """C12."""
+
+    async def story(world: World) -> None:
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(2, *world.nodes)
         await trio.sleep(60.0)
-        heights = {node.height for node in network.nodes}
-        assert len(heights) == 1
-        writes = [node.disk.writes_count for node in network.nodes]
+        assert len({node.state.block_hash for node in world.nodes}) == 1
+        published = world.watch.published
         await trio.sleep(600.0)
-        assert [node.disk.writes_count for node in network.nodes] == writes
+        assert world.watch.published == published
+
+    tell(Scenario(rounds=2, virtual_s_max=1_000.0), story)
 
 
-async def test_a_node_that_loses_power_again_and_again_catches_up(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        *steady, shaky = network.nodes
-        network.start(*network.nodes)
+def test_a_node_that_loses_power_again_and_again_catches_up() -> None:
+    """C14."""
+
+    async def story(world: World) -> None:
+        *steady, shaky = world.nodes
+        world.bring_up(*world.nodes)
         for cycle in range(3):
-            await network.wait_rounds(2 * cycle + 1, *network.nodes)
+            await world.wait_rounds(2 * cycle + 1, *world.nodes)
             await trio.sleep(0.37 * (cycle + 1))
-            shaky.stop()
-            await network.wait_rounds(2 * cycle + 2, *steady)
-            network.start(shaky)
-        await network.wait_rounds(8, *network.nodes)
-        expect_one_ledger(network, height_min=20)
+            world.bring_down(shaky)
+            await world.wait_rounds(2 * cycle + 2, *steady)
+            world.bring_up(shaky)
+        await world.wait_rounds(8, *world.nodes)
+
+    assert len(tell(ENDLESS, story).watch.ledger) >= 20
 
 
-async def test_a_node_that_starts_late_with_nothing_fetches_blocks_and_model(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        *early, late = network.nodes
-        network.start(*early)
-        await network.wait_rounds(3, *early)
-        network.start(late, has_model=False)
-        await network.wait_rounds(6, *network.nodes)
-        assert get_state_model(late) in {get_state_model(node) for node in early}
-        expect_one_ledger(network, height_min=15)
+def test_a_node_that_starts_late_with_nothing_fetches_blocks_and_model() -> None:
+    """C14, F3."""
+
+    async def story(world: World) -> None:
+        (late,) = [node for node in world.nodes if not node.machine.has_first_model]
+        early = [node for node in world.nodes if node is not late]
+        world.bring_up(*early)
+        await world.wait_rounds(3, *early)
+        world.bring_up(late)
+        await world.wait_rounds(6, *world.nodes)
+        assert late.state.model_digest in {node.state.model_digest for node in early}
+
+    assert len(tell(Scenario(rounds=0, late_count=1), story).watch.ledger) >= 15
 
 
-async def test_a_node_that_was_cut_off_comes_back(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        *others, lonely = network.nodes
-        network.start(*network.nodes)
-        await network.wait_rounds(1, *network.nodes)
-        network.cut(lonely)
-        await network.wait_rounds(3, *others)
-        assert lonely.rounds_settled < 3
-        network.cut(lonely, is_cut=False)
-        await network.wait_rounds(5, *network.nodes)
-        expect_one_ledger(network, height_min=15)
+def test_a_node_that_was_cut_off_comes_back() -> None:
+    async def story(world: World) -> None:
+        *others, lonely = world.nodes
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(1, *world.nodes)
+        cut(world, lonely, is_cut=True)
+        await world.wait_rounds(3, *others)
+        assert lonely.state.rounds_settled < 3
+        cut(world, lonely, is_cut=False)
+        await world.wait_rounds(5, *world.nodes)
+
+    assert len(tell(ENDLESS, story).watch.ledger) >= 15
 
 
-async def test_without_a_quorum_nothing_moves_and_with_it_everything_does(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        one, two, *rest = network.nodes
-        network.start(one, two)
+def test_without_a_quorum_nothing_moves_and_with_it_everything_does() -> None:
+    async def story(world: World) -> None:
+        one, two, *rest = world.nodes
+        world.bring_up(one, two)
         await trio.sleep(120.0)
-        assert {one.height, two.height} == {0}
-        network.start(*rest)
-        await network.wait_rounds(2, *network.nodes)
+        assert {one.state.height, two.state.height} == {0}
+        world.bring_up(*rest)
+        await world.wait_rounds(2, *world.nodes)
+
+    tell(ENDLESS, story)
 
 
-async def test_a_member_whose_training_fails_is_silent_and_the_others_go_on(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_whole_network(tmp_path, count=4, parameters=PARAMETERS) as network:
-        broken = network.nodes[2]
-        broken.learner.failure = "NaN in the update"
-        network.start(*network.nodes)
-        await network.wait_rounds(6, *network.nodes)
-        # A round without an update takes two blocks, and chance may draw the broken member every time.
-        expect_one_ledger(network, height_min=11)
-        member = broken.keys.member
-        drawn = [record for record in read_rounds(broken) if member in record.proposers]
+def test_a_member_whose_training_fails_is_silent_and_the_others_go_on() -> None:
+    async def story(world: World) -> None:
+        broken = world.nodes[2]
+        broken.learner.failure_share = 1.0
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(6, *world.nodes)
+        drawn: list[RoundRecord] = []
         while not drawn:
-            await network.wait_rounds(broken.rounds_settled + 1, *network.nodes)
-            drawn = [record for record in read_rounds(broken) if member in record.proposers]
-        assert all(member in record.silent for record in drawn)
+            await world.wait_rounds(broken.state.rounds_settled + 1, *world.nodes)
+            settled = broken.store.get_rounds(Round(1), limit=1_000)
+            drawn = [record for record in settled if broken.member in record.proposers]
+        assert all(broken.member in record.silent for record in drawn)
+
+    tell(ENDLESS, story)
+
+
+def test_a_node_without_its_vote_log_says_why_it_is_silent_and_votes_again_when_that_is_safe() -> None:
+    """C10."""
+    heard: list[object] = []
+
+    async def story(world: World) -> None:
+        *others, forgetful = world.nodes
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(1, *world.nodes)
+        world.bring_down(forgetful)
+        forgetful.while_down.append(forgetful.machine.lose_database)
+        await world.wait_rounds(2, *others)
+        world.bring_up(forgetful)
+        while not isinstance(forgetful.told, VotingResumed):
+            await trio.sleep(POLL_S)
+            heard.extend(forgetful.take_observations())
+            assert forgetful.node.hub.is_voting is not isinstance(forgetful.told, VotingSuspended)
+        while forgetful.state.view <= forgetful.told.after_view:
+            await trio.sleep(POLL_S)
+
+    world = tell(Scenario(rounds=0, idle_block_ms=1_000), story)
+    reasons = {told.reason for told in heard if isinstance(told, VotingSuspended)}
+    assert any("votes is gone" in reason for reason in reasons)
+    assert not world.watch.get_liars()
+
+
+def test_an_operation_that_was_on_disk_is_executed_though_everybody_lost_power() -> None:
+    """C10, L8: nobody is there any more who asked for it."""
+
+    async def story(world: World) -> None:
+        asking = world.nodes[0]
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(1, *world.nodes)
+        unbond = Unbond(amount=Stake(7))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(asking.node.submissions.submit, unbond)
+            while asking.member not in world.watch.asked:
+                await trio.sleep(0.001)
+            number = world.watch.asked[asking.member]
+            world.bring_down(*world.nodes)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(10.0)
+        world.bring_up(*world.nodes)
+        await world.wait_rounds(3, *world.nodes)
+        assert all(get_account(node.state, asking.member).next_sequence > number for node in world.nodes)
+
+    tell(ENDLESS, story)

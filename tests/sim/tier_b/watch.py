@@ -1,23 +1,28 @@
-"""What must hold in every run of whole nodes, checked at every message that one of them sends and at the end.
+"""What must hold in every run of whole nodes, checked at every message that one of them sends.
 
-Agreement: one block and one outcome per height. Nothing lost: no node's ledger is ever shorter than it was. No
-contradiction: no key signs two things that exclude each other, over all its lives (C10). Durable first: a vote is on
-its node's disk before it leaves (C10). Conservation: every micro-token is somewhere, once (L2). Nobody framed: nobody
-is jailed (L7), and nobody who tells the truth is ever scored down by anybody.
+Agreement: one block and one outcome per height. Nothing lost: no node's ledger is ever shorter than it was, unless its
+disk was. No contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable
+first: votes, proposals and operations are on their node's disk before they leave (C10). Amnesia: a node whose votes are
+lost casts none, and tells its operator why, until it says that it is safe (C10). Conservation: every micro-token is
+somewhere, once (L2). Nobody framed: nobody honest is jailed (L7). What must hold in the end is in
+:mod:`tests.sim.tier_b.reckoning`.
 """
 
 import hashlib
 from dataclasses import dataclass, field
 from typing import cast
 
-from protocol.codec import decode_union, encode
-from protocol.genesis import Genesis
+from protocol.codec import decode, decode_union, encode
+from protocol.errors import MalformedMessage
+from protocol.genesis import Genesis, build_validator_set
 from protocol.gossip import Topic
-from protocol.interface import FinalizedBlock
-from protocol.ledger.state import compute_genesis_state
-from protocol.messages import ConsensusMessage, Votes
+from protocol.interface import FinalizedBlock, VotingResumed, VotingSuspended
+from protocol.journal import OwnOperationRecord, OwnProposalRecord, OwnVoteRecord, VotingFloorRecord
+from protocol.ledger.state import get_account
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.operations import OPERATION_BYTES_MAX, decode_operation
 from protocol.outcomes import BlockOutcome
-from protocol.units import Height, MemberId
+from protocol.units import Height, MemberId, Sequence
 from tests.sim.checkers import SignatureBook, check_supply
 from tests.sim.tier_b.whole import WholeNode
 
@@ -28,19 +33,21 @@ class Watch:
 
     genesis: Genesis
     nodes: dict[MemberId, WholeNode] = field(default_factory=dict)
+    """Those that keep the rules of consensus."""
     book: SignatureBook = field(init=False)
     ledger: list[bytes] = field(default_factory=list)
     """What is final at each height from 1 on, whoever has it first."""
-    heights: dict[MemberId, int] = field(default_factory=dict)
-    """How far each node's ledger has been compared."""
+    heights: dict[tuple[MemberId, int], int] = field(default_factory=dict)
+    """How far each node's ledger has been compared, anew after each that it lost."""
+    asked: dict[MemberId, Sequence] = field(default_factory=dict)
+    """The highest number of an operation that each honest member has published."""
     log: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     """Everything that happened."""
     published: int = 0
 
     def __post_init__(self) -> None:
         """Begin with an empty book."""
-        self.book = SignatureBook()
-        self.book.add_state(compute_genesis_state(self.genesis))
+        self.book = SignatureBook(build_validator_set(self.genesis))
 
     def note(self, *facts: object) -> None:
         """Write something into the log of the run."""
@@ -49,43 +56,108 @@ class Watch:
     def on_publish(self, sender: MemberId, topic: Topic, message: bytes) -> None:
         """Check a message before anybody hears it, and its sender's ledger as it is then."""
         self.published += 1
-        self.note(self.nodes[sender].now_ms, sender, topic, message)
-        self.check_ledger(self.nodes[sender])
-        if topic is not Topic.CONSENSUS:
+        node = self.nodes.get(sender)
+        self.note(sender, topic, message)
+        if node is None:
+            self._note_adversary(topic, message)
             return
-        decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
-        self.book.add_message(decoded)
-        assert not self.book.liars, "a member signed two things that exclude each other"
-        if isinstance(decoded, Votes):
-            node = self.nodes[sender]
-            for vote in decoded.votes:
-                assert node.machine.remembers(vote), f"{vote} left before it was durable"
+        self.note(node.now_ms)
+        self.check_ledger(node)
+        self._check_told(node)
+        match topic:
+            case Topic.CONSENSUS:
+                self._check_consensus(node, message)
+            case Topic.OPERATIONS:
+                self._check_operation(node, message)
+            case _:
+                raise AssertionError(f"{node.name} publishes on {topic}")
 
     def check_ledger(self, node: WholeNode) -> None:
         """Compare what has become final on a node with what is final elsewhere."""
-        store, known = node.machine.store, self.heights.get(node.member, 0)
-        assert store is not None
-        height = node.machine.get_height()
+        key = (node.member, node.machine.ledgers_lost)
+        known, height = self.heights.get(key, 0), node.machine.get_height()
         assert height >= known, f"{node.name} lost its blocks from {height + 1} to {known}"
         for number in range(known + 1, height + 1):
-            self._check_block(node, store.get_block(Height(number)), store.get_outcome(Height(number)))
+            self._check_block(node, node.store.get_block(Height(number)), node.store.get_outcome(Height(number)))
         if height > known:
-            self.book.add_state(node.state)
-            self.heights[node.member] = height
+            self.heights[key] = height
             check_supply(node.state)
-            assert not any(account.is_jailed for account in node.state.accounts), "somebody is jailed"
+            jailed = {account.member for account in node.state.accounts if account.is_jailed}
+            assert not jailed & self.nodes.keys(), "somebody honest is jailed"
 
-    def check_end(self) -> None:
-        """Compare all ledgers once more, and look at what the members think of each other."""
-        for node in self.nodes.values():
-            self.check_ledger(node)
-        assert len(set(self.heights.values())) == 1, f"the ledgers differ in length: {self.heights}"
-        roots = {node.name: (node.state.block_hash, node.state.model_digest) for node in self.nodes.values()}
-        assert len(set(roots.values())) == 1, f"the ledgers differ: {roots}"
-        truthful = [node.member for node in self.nodes.values() if not node.is_liar]
-        for node in self.nodes.values():
-            blamed = {member: score for member, score in node.scores.items() if score < 0 and member in truthful}
-            assert not blamed, f"{node.name} holds against honest members: {blamed}"
+    def get_liars(self) -> set[MemberId]:
+        """Return who signed two things that exclude each other and should not have."""
+        return self.book.liars & self.nodes.keys()
+
+    def has_executed_all(self, node: WholeNode) -> bool:
+        """Return whether a ledger has judged every operation that anybody honest published."""
+        return all(
+            get_account(node.state, member).next_sequence > sequence
+            for member, sequence in self.asked.items()
+        )
+
+    def _check_told(self, node: WholeNode) -> None:
+        for observation in node.take_observations():
+            self.note(node.name, observation)
+        if isinstance(node.told, VotingSuspended):
+            assert node.told.reason, "the operator is told no reason"
+            assert not node.node.hub.is_voting, "the status says that the node votes, and it does not"
+        if not node.machine.is_amnesiac:
+            return
+        assert node.told is not None, f"{node.name} has lost its votes and tells nobody"
+        node.machine.is_amnesiac = not isinstance(node.told, VotingResumed)
+        if node.machine.is_amnesiac:
+            journal = node.machine.get_journal()
+            floors = [place for place, record in enumerate(journal) if isinstance(record, VotingFloorRecord)]
+            assert floors, f"{node.name} has lost its votes and writes down nothing of it"
+            cast_since = [record for record in journal[floors[-1] :] if isinstance(record, OwnVoteRecord)]
+            assert not cast_since, f"{node.name} votes and has forgotten its votes"
+
+    def _check_consensus(self, node: WholeNode, message: bytes) -> None:
+        decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
+        self.book.add_message(decoded)
+        assert not self.get_liars(), f"{node.name} signed two things that exclude each other"
+        match decoded:
+            case Votes(votes=votes):
+                journal = node.machine.get_journal()
+                known = [record.vote for record in journal if isinstance(record, OwnVoteRecord)]
+                for vote in votes:
+                    is_durable = vote.view <= node.machine.get_finalized_view() or vote in known
+                    assert is_durable, f"{vote} of {node.name} left before it was durable"
+            case Proposal(block=block):
+                is_over = block.header.view <= node.machine.get_finalized_view()
+                is_durable = is_over or OwnProposalRecord(proposal=decoded) in node.machine.get_journal()
+                assert is_durable, f"a proposal of {node.name} left before it was durable"
+            case Certificates():
+                pass
+
+    def _check_operation(self, node: WholeNode, message: bytes) -> None:
+        encoded = decode(OperationMessage, message, bytes_max=OPERATION_BYTES_MAX + 64).operation
+        content = decode_operation(encoded).content
+        if node.is_truthful:
+            # Nobody votes for an update of a member that does not give it to them.
+            self.asked[content.member] = max(content.sequence, self.asked.get(content.member, Sequence(0)))
+        is_executed = content.sequence < get_account(node.state, content.member).next_sequence
+        is_durable = is_executed or OwnOperationRecord(operation=encoded) in node.machine.get_journal()
+        assert is_durable, f"an operation of {node.name} left before it was durable"
+
+    def _note_adversary(self, topic: Topic, message: bytes) -> None:
+        """Take down what an adversary signs in its own name; what it forges is nobody's."""
+        if topic is not Topic.CONSENSUS:
+            return
+        try:
+            decoded = decode_union(ConsensusMessage, message, bytes_max=len(message))
+        except MalformedMessage:
+            return
+        match decoded:
+            case Votes(votes=votes):
+                for vote in votes:
+                    if vote.member not in self.nodes:
+                        self.book.add_vote(vote)
+            case Proposal(block=block):
+                self.book.add_proposal(block.header)
+            case _:
+                pass
 
     def _check_block(self, node: WholeNode, final: FinalizedBlock | None, outcome: BlockOutcome | None) -> None:
         assert final is not None
