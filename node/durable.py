@@ -5,7 +5,11 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from node.errors import DiskFull, NodeError
+import structlog
+
+from node.errors import DiskFailed, DiskFull
+
+_log = structlog.get_logger(__name__)
 
 
 def save_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -13,6 +17,7 @@ def save_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
     Raises:
         DiskFull: There is no space left; the old content is untouched.
+        DiskFailed: The disk failed; the content is the old one or the new one.
     """
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -26,8 +31,16 @@ def save_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        discard_file(temporary)
         raise_for_os_error(error, path)
+
+
+def discard_file(path: Path) -> None:
+    """Remove a file that nobody needs; one that cannot be removed takes space and does no other harm."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("file_not_removed", path=str(path), reason=error.strerror)
 
 
 def sync_directory(path: Path) -> None:
@@ -44,13 +57,13 @@ def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
 
     Raises:
         DiskFull: There is no space left, or the quota is used up.
-        NodeError: Anything else.
+        DiskFailed: Anything else.
     """
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise DiskFull(
             f"no space left to write {path}: free some space on that disk, then start the node again"
         ) from error
-    raise NodeError(f"{path}: {error.strerror or error}") from error
+    raise DiskFailed(f"{path}: {error.strerror or error}: check the disk and whose files these are") from error
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

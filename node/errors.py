@@ -30,6 +30,12 @@ class DiskFull(NodeError):
     exit_code: ClassVar[int] = 74
 
 
+class DiskFailed(NodeError):
+    """A file can be neither read nor written, though there is space."""
+
+    exit_code: ClassVar[int] = 74
+
+
 class HomeLocked(NodeError):
     """Another daemon already runs on this home."""
 

@@ -18,7 +18,8 @@ import trio
 
 from node.artifacts.fetcher import ArtifactFetcher
 from node.artifacts.store import ArtifactStore
-from node.errors import StoreCorrupt, WorkerFailed
+from node.durable import discard_file
+from node.errors import DiskFailed, StoreCorrupt, WorkerFailed
 from node.inbox import Inbox
 from node.ports import Learner
 from node.timings import Activity, Timings
@@ -149,7 +150,7 @@ class Workbench:
             case TrainModel() | ComputeCandidate() | EvaluateModel():
                 try:
                     return await self._learn(order)
-                except (WorkerFailed, StoreCorrupt, InvalidMessage) as error:
+                except (WorkerFailed, StoreCorrupt, DiskFailed, InvalidMessage) as error:
                     _log.error("work_failed", work=type(order).__name__, round=order.round, reason=str(error))
                     return WorkFailed(round=order.round, reason=str(error))
             case _:
@@ -213,7 +214,7 @@ class Workbench:
         is_update = order.scale_exponents is not None
         try:
             await self._get_artifact(order.digest, order.bytes_expected, source=order.source, is_update=is_update)
-        except (InvalidMessage, StoreCorrupt) as error:
+        except (InvalidMessage, StoreCorrupt, DiskFailed) as error:
             _log.warning("artifact_refused", digest=order.digest, source=order.source, reason=str(error))
             return None
         return ArtifactStored(digest=order.digest)
@@ -223,6 +224,7 @@ class Workbench:
 
         Raises:
             StoreCorrupt: The disk damages what is written to it.
+            DiskFailed: The disk fails again and again.
             InvalidMessage: The artifact of this name is no update or model of this chain.
         """
         fetch = partial(
@@ -234,7 +236,7 @@ class Workbench:
         )
         try:
             return await fetch()
-        except StoreCorrupt as error:
+        except (StoreCorrupt, DiskFailed) as error:
             # Whatever was damaged is gone from the store now, so this time it comes from the members.
             _log.error("artifact_damaged", digest=digest, reason=str(error))
             return await fetch()
@@ -245,7 +247,7 @@ class Workbench:
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            discard_file(path)
 
 
 def _get_key(order: Order) -> Hashable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from node.artifacts.chunk_list import ChunkList, decode_chunk_list, encode_chunk_list
-from node.durable import raise_for_os_error, save_file
+from node.durable import discard_file, raise_for_os_error, save_file
 from protocol.chunks import CHUNK_BYTES
 from protocol.errors import InvalidMessage
 from protocol.units import Digest
@@ -26,6 +26,7 @@ class PartialArtifact:
 
         Raises:
             DiskFull: There is no space left.
+            DiskFailed: The disk failed.
         """
         self.digest = digest
         self.artifact_bytes = artifact_bytes
@@ -47,14 +48,14 @@ class PartialArtifact:
     def discard(self) -> None:
         """Remove the file and its list."""
         self.close()
-        self.path.unlink(missing_ok=True)
-        self._list_path.unlink(missing_ok=True)
+        discard_file(self.path)
+        discard_file(self._list_path)
 
     def load_chunk_list(self) -> ChunkList | None:
         """Return the chunk list that an earlier fetch got, if it is still intact."""
         try:
             chunks = decode_chunk_list(self.digest, self._list_path.read_bytes())
-        except (FileNotFoundError, InvalidMessage):
+        except (OSError, InvalidMessage):
             return None
         return chunks if chunks.artifact_bytes == self.artifact_bytes else None
 
@@ -90,13 +91,20 @@ class PartialArtifact:
             raise_for_os_error(error, self.path)
 
     def read_prefix(self) -> bytes:
-        """Return the artifact's first bytes, at least as many as its header has."""
-        return os.pread(self._descriptor, PREFIX_BYTES_MAX, 0)
+        """Return the artifact's first bytes, at least as many as its header has.
+
+        Raises:
+            DiskFailed: The disk failed.
+        """
+        try:
+            return os.pread(self._descriptor, PREFIX_BYTES_MAX, 0)
+        except OSError as error:
+            raise_for_os_error(error, self.path)
 
     def _has_chunk(self, chunks: ChunkList, index: int) -> bool:
-        chunk = os.pread(self._descriptor, chunks.compute_chunk_bytes(index), index * CHUNK_BYTES)
         try:
+            chunk = os.pread(self._descriptor, chunks.compute_chunk_bytes(index), index * CHUNK_BYTES)
             chunks.check_chunk(index, chunk)
-        except InvalidMessage:
+        except (OSError, InvalidMessage):
             return False
         return True

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
 import trio
 
 from node.artifacts.chunk_list import ChunkList, decode_chunk_list, encode_chunk_list
 from node.artifacts.reservation import Reservation
 from node.blocking import RunBlocking, run_in_thread
-from node.durable import raise_for_os_error, save_file, sync_directory
+from node.durable import discard_file, raise_for_os_error, save_file, sync_directory
 from node.errors import DiskFull, StoreCorrupt
 from protocol.chunks import ArtifactHasher
 from protocol.errors import InvalidMessage
@@ -31,6 +32,8 @@ _READ_BYTES: Final = 1 << 20
 _LIST_SUFFIX: Final = ".chunks"
 _MARK_SUFFIX: Final = ".forgotten"
 _DIGEST_HEX_DIGITS: Final = 64
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,8 @@ class ArtifactStore:
             run_blocking: Where hashing and fsync run.
 
         Raises:
-            NodeError: The directory cannot be used.
+            DiskFailed: The directory cannot be used.
+        DiskFull: There is no space for it.
         """
         self._directory = directory
         self._quota_bytes = quota_bytes
@@ -115,7 +119,7 @@ class ArtifactStore:
         path, size = self._get_place(digest), self._sizes[digest]
         try:
             found = path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             found = -1
         if found != size:
             self._remove(digest)
@@ -167,6 +171,7 @@ class ArtifactStore:
 
         Raises:
             DiskFull: Quota or disk do not suffice; the file stays where it is.
+            DiskFailed: The disk failed.
             StoreCorrupt: The file has another digest than expected; it stays where it is.
         """
         digest, chunks = await self._run_blocking(lambda: _hash_file(path))
@@ -180,7 +185,7 @@ class ArtifactStore:
                 await self._run_blocking(lambda: self._move(path, digest, chunks))
                 self._sizes[digest] = chunks.artifact_bytes
             else:
-                path.unlink(missing_ok=True)
+                discard_file(path)
             self.keep(digest)
         return StoredArtifact(digest=digest, size_bytes=chunks.artifact_bytes)
 
@@ -203,7 +208,7 @@ class ArtifactStore:
         """Say that an artifact is needed again."""
         if digest in self._forgotten:
             del self._forgotten[digest]
-            self._get_place(digest).with_suffix(_MARK_SUFFIX).unlink(missing_ok=True)
+            discard_file(self._get_place(digest).with_suffix(_MARK_SUFFIX))
 
     def forget(self, digests: Iterable[Digest]) -> None:
         """Say that no rule needs these artifacts any more: they may be removed, and half fetched ones are."""
@@ -211,7 +216,7 @@ class ArtifactStore:
             self._remove_partial(digest.hex())
             if digest in self._sizes and digest not in self._forgotten:
                 self._forgotten[digest] = None
-                self._get_place(digest).with_suffix(_MARK_SUFFIX).touch()
+                self._mark(digest)
         while len(self._forgotten) > self._retention_count:
             self._remove(next(iter(self._forgotten)))
         self._remove_forgotten_above_quota(0)
@@ -267,6 +272,14 @@ class ArtifactStore:
         except OSError as error:
             raise_for_os_error(error, place)
 
+    def _mark(self, digest: Digest) -> None:
+        """Note for the next start that an artifact is forgotten; without the mark it is kept longer than needed."""
+        mark = self._get_place(digest).with_suffix(_MARK_SUFFIX)
+        try:
+            mark.touch()
+        except OSError as error:
+            _log.warning("artifact_not_marked", digest=digest, reason=error.strerror)
+
     def _make_room(self, size_bytes: int) -> None:
         self._remove_forgotten_above_quota(size_bytes)
         needed = self.total_bytes + self._reserved_bytes + size_bytes
@@ -289,14 +302,14 @@ class ArtifactStore:
     def _remove(self, digest: Digest) -> None:
         place = self._get_place(digest)
         for path in (place, place.with_suffix(_MARK_SUFFIX), place.with_suffix(_LIST_SUFFIX)):
-            path.unlink(missing_ok=True)
+            discard_file(path)
         self._sizes.pop(digest, None)
         self._forgotten.pop(digest, None)
 
     def _remove_partial(self, name: str) -> None:
         path = self.partial_directory / name
-        path.unlink(missing_ok=True)
-        path.with_suffix(_LIST_SUFFIX).unlink(missing_ok=True)
+        discard_file(path)
+        discard_file(path.with_suffix(_LIST_SUFFIX))
 
     def _change_reserved(self, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes

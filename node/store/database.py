@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
+from node.durable import raise_for_os_error
 from node.errors import ConfigError, DiskFull, NodeError, StoreCorrupt
 
 APPLICATION_ID: Final = 0x706E7978
@@ -111,17 +112,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into what they mean to an operator.
+    """Turn the errors of SQLite and of file calls into what they mean to an operator.
 
     Raises:
         DiskFull: There is no space left.
         StoreCorrupt: The database is damaged, or the disk failed.
+        DiskFailed: A file beside it can be neither read nor written.
         NodeError: Another process holds the database, or it cannot be opened.
     """
     try:
         yield
     except sqlite3.Error as error:
         _raise_for(error, path)
+    except OSError as error:
+        raise_for_os_error(error, path)
 
 
 def _raise_for(error: sqlite3.Error, path: Path) -> NoReturn:

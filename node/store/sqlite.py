@@ -70,7 +70,8 @@ class SqliteStore:
         self._turn = trio.Lock()
         self._lock = threading.Lock()
         self._is_fenced = False
-        check_log(path)
+        with translated_errors(path):
+            check_log(path)
         self._connection = open_writer(path)
         with ExitStack() as opened:
             opened.callback(self._connection.close)

@@ -9,7 +9,7 @@ import trio
 
 from node.artifacts.partial import PartialArtifact
 from node.artifacts.store import PARTIALS_MAX, ArtifactStore
-from node.errors import DiskFull, NodeError, StoreCorrupt
+from node.errors import DiskFailed, DiskFull, StoreCorrupt
 from protocol.chunks import CHUNK_BYTES, ArtifactHasher
 from protocol.units import Digest
 
@@ -233,7 +233,7 @@ async def test_a_reservation_makes_room_for_its_own_artifact(tmp_path: Path) -> 
 
 async def test_a_disk_without_space_is_told_from_other_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ArtifactStore(tmp_path)
-    for number, expected in ((errno.ENOSPC, DiskFull), (errno.EACCES, NodeError)):
+    for number, expected in ((errno.ENOSPC, DiskFull), (errno.EACCES, DiskFailed)):
 
         def fail(*_arguments: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
@@ -259,3 +259,40 @@ def test_asking_for_what_is_not_stored_is_a_mistake(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     with pytest.raises(KeyError):
         store.get_path(ABSENT)
+
+
+async def test_files_that_cannot_be_removed_or_marked_cost_space_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store = ArtifactStore(tmp_path, retention_count=1)
+    digests = [await add(store, b"model %d" % number) for number in range(3)]
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", fail)
+        broken.setattr(os, "open", fail)
+        store.forget(digests)
+        store.keep(digests[2])
+    assert store.get_digests() == {digests[2]}
+    assert ArtifactStore(tmp_path, retention_count=1).get_path(digests[2]).read_bytes() == b"model 2"
+
+
+async def test_a_partial_file_that_cannot_be_read_is_as_good_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store = ArtifactStore(tmp_path)
+    content = os.urandom(CHUNK_BYTES * 2)
+    digest = await add(store, content)
+    chunks = store.get_chunk_list(digest)
+    partial = PartialArtifact(store.partial_directory, digest, len(content))
+    partial.write_chunk(chunks, 0, content[:CHUNK_BYTES])
+    assert partial.find_missing(chunks) == {1}
+    monkeypatch.setattr(os, "pread", fail)
+    assert partial.find_missing(chunks) == {0, 1}
+    with pytest.raises(DiskFailed):
+        partial.read_prefix()
+    partial.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.durable import save_file
-from node.errors import DiskFull, NodeError
+from node.durable import discard_file, save_file
+from node.errors import DiskFailed, DiskFull, NodeError
 
 
 def test_a_file_gets_its_content_and_its_mode(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_mode_does_not_depend_on_the_mask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, NodeError)]
+    ("number", "expected"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, DiskFailed)]
 )
 def test_a_failed_write_keeps_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type[NodeError]
@@ -56,5 +56,13 @@ def test_a_failed_write_keeps_the_old_content(
 
 
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NodeError, match="No such file or directory"):
+    with pytest.raises(DiskFailed, match="No such file or directory"):
         save_file(tmp_path / "nowhere" / "file", b"content")
+
+
+def test_a_file_that_cannot_be_removed_stops_nobody(tmp_path: Path) -> None:
+    """What is a directory cannot be unlinked, whoever one is."""
+    (tmp_path / "file").mkdir()
+    discard_file(tmp_path / "file")
+    discard_file(tmp_path / "nowhere")
+    assert (tmp_path / "file").is_dir()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.errors import ConfigError, DiskFull, StoreCorrupt
+from node.errors import ConfigError, DiskFailed, DiskFull, StoreCorrupt
 from node.store.meta import VoteLogState
 from node.store.reader import SqliteReader
 from protocol.codec import encode
@@ -246,3 +246,20 @@ async def test_several_writers_take_turns(home: StoreHome) -> None:
             nursery.start_soon(store.append, [home.make_vote(view)])
     store.close()
     assert sorted(get_vote_views(home.open_store())) == list(range(101, 111))
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_a_place_where_no_file_can_be_is_told(home: StoreHome, is_file: bool) -> None:
+    root = home.root / "elsewhere"
+    if is_file:
+        root.write_bytes(b"no directory")
+    with pytest.raises(DiskFailed, match=r"ledger\.db"):
+        StoreHome(root=root, builder=home.builder, opened=home.opened).open_store()
+
+
+async def test_a_marker_that_cannot_be_read_is_told(home: StoreHome) -> None:
+    home.open_store().close()
+    home.marker.unlink()
+    home.marker.mkdir()
+    with pytest.raises(DiskFailed, match="Is a directory"):
+        home.open_store()

@@ -1,10 +1,13 @@
 """The workbench: every order ends in one result, failures make a node silent and nothing more."""
 
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -260,3 +263,28 @@ async def test_a_damaged_artifact_is_fetched_again(tmp_path: Path, autojump_cloc
         bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
         assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
         assert bench.mine.get_path(model).read_bytes() == content
+
+
+async def test_a_disk_that_fails_makes_the_node_silent_and_does_not_stop_it(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with run_workbench(tmp_path) as bench:
+        base = await put(bench.mine, make_model_bytes(1))
+        update = await put(bench.theirs, make_update_bytes(1))
+        order = FetchArtifact(
+            digest=update, bytes_expected=len(make_update_bytes(1)), source=PEER, scale_exponents=EXPONENTS
+        )
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fail)
+            bench.workbench.start(order)
+            bench.workbench.start(TrainModel(round=Round(4), base_digest=base))
+            event = await bench.take_one()
+            assert isinstance(event, WorkFailed)
+            assert "Input/output error" in event.reason
+            await trio.sleep(60.0)
+        assert not bench.mine.has(update)
+        bench.workbench.start(order)
+        assert await bench.take_one() == ArtifactStored(digest=update)

@@ -13,7 +13,7 @@ import trio
 
 from tests.sim.memory_disk import Failure
 from tests.sim.memory_transport import MemoryNetwork
-from tests.sim.tier_b.file_calls import ERRORS, FileCalls
+from tests.sim.tier_b.file_calls import FileCalls
 from tests.sim.tier_b.scenario import AMNESIA, Scenario, Strike
 from tests.sim.tier_b.stepping import Interrupter
 from tests.sim.tier_b.whole import WholeNode
@@ -93,8 +93,8 @@ class Faults:
                 node.machine.break_disk(failure, after_writes=self.chance.randint(0, WRITES_TO_FAULT_MAX))
             case Strike.FILE_FAILURE:
                 node.machine.troubles_count += 1
-                after_calls, error = self.chance.randint(0, CALLS_TO_FAULT_MAX), self.chance.choice(ERRORS)
-                self.calls.plan_failure(node.name, after_calls=after_calls, error=error)
+                after_calls, is_full = self.chance.randint(0, CALLS_TO_FAULT_MAX), self.chance.random() < 0.5
+                self.calls.plan_failure(node.name, after_calls=after_calls, is_full=is_full)
             case _:
                 raise AssertionError(f"{strike} is no fault of a machine")
 

@@ -17,7 +17,8 @@ import trio
 from tests.sim.tier_b.stepping import get_node_name
 
 FILE_CALLS: Final = ("open", "write", "pwrite", "pread", "ftruncate", "fchmod", "fsync", "replace", "unlink", "mkdir")
-ERRORS: Final = (errno.EIO, errno.ENOSPC)
+TAKES_SPACE: Final = frozenset({"open", "write", "pwrite", "ftruncate", "fsync", "replace", "mkdir"})
+"""Calls that can fail for lack of space; any can fail because the disk does."""
 
 
 @dataclass(slots=True)
@@ -27,11 +28,11 @@ class FileCalls:
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     """Every call that failed: whose, which, and how."""
-    _planned: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _planned: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
-    def plan_failure(self, name: str, *, after_calls: int, error: int) -> None:
-        """Let a call of a node fail, after so many that succeed."""
-        self._planned[name] = (after_calls, error)
+    def plan_failure(self, name: str, *, after_calls: int, is_full: bool) -> None:
+        """Let a call of a node fail, after so many that succeed; for lack of space, if it is one that takes any."""
+        self._planned[name] = (after_calls, is_full)
 
     def forget_failures(self) -> None:
         """Let all calls succeed from now on."""
@@ -64,10 +65,11 @@ class FileCalls:
 
     def _count(self, name: str, call: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
-        remaining, error = self._planned.get(name, (-1, 0))
+        remaining, is_full = self._planned.get(name, (-1, False))
         if remaining > 0:
-            self._planned[name] = (remaining - 1, error)
+            self._planned[name] = (remaining - 1, is_full)
         elif remaining == 0:
             del self._planned[name]
+            error = errno.ENOSPC if is_full and call in TAKES_SPACE else errno.EIO
             self.failed.append(f"{name}: {call}: {os.strerror(error)}")
             raise OSError(error, os.strerror(error))
