@@ -50,12 +50,12 @@ class Ending(StrEnum):
 class Footprints(trio.abc.Instrument):
     """Writes down which task of the late node took each step."""
 
-    victim: str = ""
+    world: World | None = None
     tasks: list[str] = field(default_factory=list)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Write down a step."""
-        if self.victim and get_task_owner(task) == self.victim:
+        if self.world is not None and not self.world.is_done and get_task_owner(task) in self.world.late_names:
             self.tasks.append(task.name)
 
 
@@ -64,7 +64,7 @@ def find_points() -> list[str]:
     footprints = Footprints()
 
     async def act(world: World) -> None:
-        (footprints.victim,) = world.late_names
+        footprints.world = world
         await world.run()
 
     run_world(SCENARIO, SEED, act, Instruments(others=[footprints]))

@@ -63,6 +63,8 @@ class World:
         self.pests: list[Pest] = []
         self.endings: list[str] = []
         """How lives ended."""
+        self.is_done = False
+        """Whether all has come that must come."""
         self.last_words = ""
         """How far every node was in the end."""
         self._directory, self._seed = directory, seed
@@ -127,6 +129,7 @@ class World:
             while not self.is_settled():
                 await trio.sleep(POLL_S)
                 check_bounds(self.watch, self.network, self.instruments.census)
+            self.is_done = True
             check_end(self.watch, self.network, self.instruments.census)
 
     def bring_up(self, *nodes: WholeNode) -> None:
