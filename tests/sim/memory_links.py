@@ -47,6 +47,8 @@ class Link:
     """The most that ever was."""
     dropped_count: int = 0
     """Gossip messages for which there was no room any more."""
+    lost_count: int = 0
+    """Gossip messages that were lost because nothing passed."""
 
     def freeze(self) -> None:
         """Stop everything on the way without breaking the connection, like a stopped process or a pulled cable."""

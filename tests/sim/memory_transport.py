@@ -52,6 +52,8 @@ class MemoryNetwork:
     attached: dict[MemberId, _Attached] = field(default_factory=dict)
     streams: dict[Stream, None] = field(default_factory=dict)
     """Handlers that run."""
+    streams_most: dict[tuple[MemberId, MemberId, Service], int] = field(default_factory=dict)
+    """How many ever ran at a time for one requester, server and service."""
     requesting: dict[trio.CancelScope, MemberId] = field(default_factory=dict)
     """Requests on their way, and whose they are."""
     requests: list[tuple[MemberId, MemberId, bytes]] = field(default_factory=list)
@@ -173,14 +175,19 @@ class MemoryTransport:
             return
         network.on_publish(self.member, topic, message)
         for target in self.addresses:
-            if target != self.member and network.is_connected(self.member, target):
+            if target == self.member:
+                continue
+            if network.is_connected(self.member, target):
                 self.send(target, topic, message)
+            else:
+                network.get_link(self.member, target).lost_count += 1
 
     def send(self, target: MemberId, topic: Topic, message: bytes) -> None:
         """Send a gossip message to one member, as nobody honest does."""
         link = self.network.get_link(self.member, target)
         for further_s in link.draw_copies():
             if link.is_deaf:
+                link.lost_count += 1
                 continue
             if link.waiting_bytes + len(message) > OUTBOX_BYTES_MAX:
                 link.dropped_count += 1
@@ -289,6 +296,8 @@ class MemoryTransport:
             idle_s=network.request_idle_s,
         )
         network.streams[stream] = None
+        ends = (self.member, target, service)
+        network.streams_most[ends] = max(network.streams_most.get(ends, 0), network.count_streams(*ends))
         network.start(partial(network.serve, stream, handler, request), context=holder.context)
         self._sent[target] = self._sent.get(target, 0) + len(request)
 

@@ -5,6 +5,7 @@ any await, between any write and any message.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,7 @@ from tests.sim.tier_b.whole import WholeNode
 
 STEPS_TO_FAULT_MAX: Final = 60
 WRITES_TO_FAULT_MAX: Final = 20
-CALLS_TO_FAULT_MAX: Final = 15
+CALLS_TO_FAULT_MAX: Final = 6
 BLACK_OUT_S_MAX: Final = 0.4
 PARTITION_S_MAX: Final = 3.0
 BACKUP_AGE_S_MAX: Final = 3.0
@@ -44,6 +45,8 @@ class Faults:
     is_over: trio.Event = field(default_factory=trio.Event)
     skews_ms: dict[str, int] = field(default_factory=dict)
     """How wrong each clock is by itself."""
+    struck: Counter[Strike] = field(default_factory=Counter)
+    """What has happened so far."""
 
     def start(self, nursery: trio.Nursery) -> None:
         """Let every strike of the scenario happen at some time."""
@@ -68,6 +71,7 @@ class Faults:
         await trio.sleep(after_s)
         if self.is_over.is_set():
             return
+        self.struck[strike] += 1
         node = self.forgetful if strike in AMNESIA else self.chance.choice(self.nodes)
         if strike in AMNESIA:
             await self._strike_memory(strike, node)

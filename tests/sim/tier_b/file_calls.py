@@ -31,8 +31,11 @@ class FileCalls:
     _planned: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     def plan_failure(self, name: str, *, after_calls: int, is_full: bool) -> None:
-        """Let a call of a node fail, after so many that succeed; for lack of space, if it is one that takes any."""
-        self._planned[name] = (after_calls, is_full)
+        """Let a call of a node fail, after so many that succeed; for lack of space, if it is one that takes any.
+
+        A failure that is still to come comes first.
+        """
+        self._planned.setdefault(name, (after_calls, is_full))
 
     def forget_failures(self) -> None:
         """Let all calls succeed from now on."""

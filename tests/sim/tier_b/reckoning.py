@@ -49,11 +49,14 @@ def check_bounds(watch: Watch, network: MemoryNetwork, census: Census) -> None:
     for node in _get_nodes(watch):
         waiting = node.node.inbox._receive.statistics().current_buffer_used
         assert waiting <= node.inbox_inputs_max, f"{node.name} has {waiting} inputs waiting"
-        assert len(node.node._recent._blocks) <= RECENT_BLOCKS_MAX
+        assert len(node.node._recent._blocks) <= RECENT_BLOCKS_MAX, f"{node.name} keeps too many recent blocks"
         asked = 0 if node.operator is None else node.operator.waiting_count
         assert len(node.node.submissions._waiting) == asked <= AT_A_TIME, f"{node.name} forgot whom it owes an answer"
     for ends, link in network.links.items():
         assert link.waiting_bytes_max <= OUTBOX_BYTES_MAX, f"{ends}: too much gossip waits for a slow peer"
+    for (_, server, service), count in network.streams_most.items():
+        is_bounded = count <= REQUESTS_PER_PEER_MAX
+        assert is_bounded, f"{server.hex()[:8]} served {count} {service} requests of one member at a time"
     others = len(network.members) - 1
     jobs_max = OWN_WORK_MAX + PENDING_PER_MEMBER_MAX * len(network.members)
     bounds = {

@@ -40,7 +40,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "full-disks": Scenario(strikes={Strike.FULL_DISK: 6, Strike.POWER_CUT: 2}),
     "broken-disks": Scenario(strikes={Strike.BROKEN_DISK: 8, Strike.POWER_CUT: 2}, snapshot_interval_blocks=4),
     "file-failures": Scenario(
-        strikes={Strike.FILE_FAILURE: 16, Strike.STOP: 4}, weight_count=70_000, late_count=1, sqlite_count=1
+        rounds=5,
+        faulty_s=12.0,
+        weight_count=70_000,
+        late_count=1,
+        sqlite_count=1,
+        strikes={Strike.FILE_FAILURE: 24, Strike.STOP: 6},
     ),
     "slow-disks": Scenario(slow_writes=0.1, strikes={Strike.POWER_CUT: 4, Strike.STOP: 4}, small_inboxes=True),
     "sqlite": Scenario(

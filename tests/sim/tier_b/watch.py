@@ -1,11 +1,11 @@
 """What must hold in every run of whole nodes, checked at every message that one of them sends.
 
 Agreement: one block and one outcome per height. Nothing lost: no node's ledger is ever shorter than it was, unless its
-disk was. No contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable
-first: votes, proposals and operations are on their node's disk before they leave (C10). Amnesia: a node whose votes are
-lost casts none, and tells its operator why, until it says that it is safe (C10). Conservation: every micro-token is
-somewhere, once (L2). Nobody framed: nobody honest is jailed (L7). What must hold in the end is in
-:mod:`tests.sim.tier_b.reckoning`.
+disk was. No contradiction: no honest key signs two things that exclude each other, over all its lives (C10), nor two
+operations of one number (L8). Durable first: votes, proposals and operations are on their node's disk before they leave
+(C10). Amnesia: a node whose votes are lost casts none, and tells its operator why, until it says that it is safe (C10).
+Conservation: every micro-token is somewhere, once (L2). Nobody framed: nobody honest is jailed (L7). What must hold in
+the end is in :mod:`tests.sim.tier_b.reckoning`.
 """
 
 import hashlib
@@ -44,6 +44,12 @@ class Watch:
     log: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     """Everything that happened."""
     published: int = 0
+    suspensions: int = 0
+    """How often people were told that a node does not vote."""
+    resumptions: int = 0
+    """How often they were told that it votes again."""
+    operations: dict[tuple[MemberId, Sequence], bytes] = field(default_factory=dict)
+    """What each member has asked for under each number."""
 
     def __post_init__(self) -> None:
         """Begin with an empty book."""
@@ -99,6 +105,8 @@ class Watch:
     def _check_told(self, node: WholeNode) -> None:
         for observation in node.take_observations():
             self.note(node.name, observation)
+            self.suspensions += isinstance(observation, VotingSuspended)
+            self.resumptions += isinstance(observation, VotingResumed)
         if isinstance(node.told, VotingSuspended):
             assert node.told.reason, "the operator is told no reason"
             assert not node.node.hub.is_voting, "the status says that the node votes, and it does not"
@@ -137,6 +145,8 @@ class Watch:
         if node.is_truthful:
             # Nobody votes for an update of a member that does not give it to them.
             self.asked[content.member] = max(content.sequence, self.asked.get(content.member, Sequence(0)))
+        known = self.operations.setdefault((content.member, content.sequence), encoded)
+        assert known == encoded or node.machine.ledgers_lost, f"{node.name} signed two operations of one number"
         is_executed = content.sequence < get_account(node.state, content.member).next_sequence
         is_durable = is_executed or OwnOperationRecord(operation=encoded) in node.machine.get_journal()
         assert is_durable, f"an operation of {node.name} left before it was durable"

@@ -60,6 +60,8 @@ class World:
         self.watch = Watch(self.genesis)
         self.nodes: list[WholeNode] = []
         """Those that keep the rules of consensus, the absent ones included."""
+        self.faults: Faults | None = None
+        """Once the world runs."""
         self.pests: list[Pest] = []
         self.endings: list[str] = []
         """How lives ended."""
@@ -118,7 +120,7 @@ class World:
             AssertionError: Something happened that must not.
         """
         async with self.open():
-            faults = self._build_faults()
+            faults = self.faults = self._build_faults()
             self.bring_up(*[node for node in self.present if node.name not in self.late_names])
             self._start_adversary()
             self._start_pest()
