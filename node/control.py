@@ -19,6 +19,7 @@ import trio
 
 from node.errors import ConfigError, DaemonUnreachable, NodeError
 from node.json_values import JsonObject, JsonValue, get_object
+from protocol.errors import ProtocolError
 
 SOCKET_NAME: Final = "control.sock"
 POINTER_NAME: Final = "control.sock.path"
@@ -32,7 +33,7 @@ SendResult: TypeAlias = Callable[[JsonValue], Awaitable[None]]
 """Sends one result to the client; waits while the client is slow."""
 
 ControlHandler: TypeAlias = Callable[[JsonObject, SendResult], Awaitable[None]]
-"""Answers one request; returning ends the answer, a NodeError becomes the client's error."""
+"""Answers one request; returning ends the answer, a NodeError or ProtocolError becomes the client's error."""
 
 _log = structlog.get_logger(__name__)
 
@@ -108,8 +109,10 @@ async def _answer(line: bytes, handler: ControlHandler, send: SendResult, stream
         except NodeError as error:
             await stream.send_all(_encode_line({"ok": False, "error": str(error), "exit_code": error.exit_code}))
         except ValueError as error:
-            message = f"malformed request: {error}"
-            await stream.send_all(_encode_line({"ok": False, "error": message, "exit_code": ConfigError.exit_code}))
+            await _refuse(stream, f"malformed request: {error}")
+        except ProtocolError as error:
+            # What was asked for breaks a rule: that is the client's business and no reason to stop a daemon.
+            await _refuse(stream, str(error))
         except trio.BrokenResourceError:
             _log.debug("control_client_left")
         nursery.cancel_scope.cancel()
@@ -120,6 +123,10 @@ def _parse_request(line: bytes) -> JsonObject:
         return get_object(json.loads(line))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+async def _refuse(stream: trio.SocketStream, message: str) -> None:
+    await stream.send_all(_encode_line({"ok": False, "error": message, "exit_code": ConfigError.exit_code}))
 
 
 async def _wait_client_left(stream: trio.SocketStream, answering: trio.CancelScope) -> None:

@@ -12,6 +12,8 @@ import trio
 from node.control import ControlHandler, SendResult, call, find_socket, open_request, place_socket, serve_control
 from node.errors import DaemonUnreachable, HomeLocked, NodeError
 from node.json_values import JsonObject
+from protocol.errors import InvalidOperation
+from protocol.refusals import Refusal
 
 
 async def echo(request: JsonObject, send: SendResult) -> None:
@@ -74,6 +76,19 @@ async def test_a_daemons_error_comes_through_with_its_exit_code(tmp_path: Path) 
         with pytest.raises(NodeError, match="somebody is here already") as caught:
             await call(tmp_path, {"command": "status"})
         assert caught.value.exit_code == HomeLocked.exit_code
+
+
+async def test_what_the_protocol_refuses_is_the_clients_error_and_the_server_lives(tmp_path: Path) -> None:
+    async def refuse(request: JsonObject, send: SendResult) -> None:
+        if "fine" not in request:
+            raise InvalidOperation(Refusal.NOT_A_MEMBER, "anna")
+        await send(request)
+
+    async with run_server(tmp_path, refuse):
+        with pytest.raises(NodeError, match="NOT_A_MEMBER: anna") as caught:
+            await call(tmp_path, {"command": "submit"})
+        assert caught.value.exit_code == 64
+        assert await call(tmp_path, {"fine": True}) == {"fine": True}
 
 
 @pytest.mark.parametrize("line", [b"no json\n", b"[1]\n", b'"text"\n', b"\xff\xfe\n"])
