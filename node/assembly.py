@@ -78,7 +78,6 @@ class Node:
         self.hub = ObservationHub()
         self.submissions = Submissions(self.inbox)
         contents = ground.store.load()
-        self.hub.note_records(contents.records)
         self.engine = _wake_engine(ground, contents)
         self._recent = RecentBlocks(self._chain_id)
         self.gate = GossipGate(
@@ -132,9 +131,7 @@ class Node:
             hub=self.hub,
             submissions=self.submissions,
         )
-        driver = Driver(
-            core=self.engine, inbox=self.inbox, hands=hands, clock=self._ground.clock, timings=self.timings
-        )
+        driver = Driver(core=self.engine, inbox=self.inbox, hands=hands, clock=self._ground.clock, timings=self.timings)
         async with trio.open_nursery() as nursery:
             await nursery.start(workbench.run)
             nursery.start_soon(fetcher.run)
@@ -146,9 +143,7 @@ class Node:
 
     def _get_progress(self, member: MemberId) -> Progress:
         engine = self.engine
-        return Progress(
-            height=engine.state.height, view=engine.consensus.view, votes=engine.get_votes_seen(member)
-        )
+        return Progress(height=engine.state.height, view=engine.consensus.view, votes=engine.get_votes_seen(member))
 
     def _get_body(self, block_hash: Digest) -> Block | None:
         """Return a block that is not final yet, or was not a moment ago."""

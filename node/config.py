@@ -34,6 +34,8 @@ class Config:
     announce: tuple[str, ...] = ()
     peers: tuple[tuple[MemberId, tuple[str, ...]], ...] = ()
     """Addresses that replace those that the ledger tells, sorted by member; they make nobody a member."""
+    data_part: int = -1
+    """Which part of a dealt data set is this member's, 0-based; -1 leaves it to :func:`compute_data_part`."""
     device: str = "cpu"
     worker_threads: int = 1
     work_timeout_s: int = 600

@@ -179,6 +179,13 @@ _ALL_KEYS: Final = (
         example="ADDRESS,ADDRESS",
     ),
     Key(
+        name="data_part",
+        read=_read_int(-1, 1_000_000),
+        from_text=_int_from_text,
+        comment="Which part this member has of the data that a bundled task deals among the founders, counted from 0.\n"
+        "-1: a founder has its own, a newcomer shares one that its key chooses. Tasks with own data ignore it.",
+    ),
+    Key(
         name="device",
         read=_read_text(64),
         from_text=str,

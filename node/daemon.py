@@ -21,6 +21,7 @@ from node.clock import OsEntropy, WallClock
 from node.config_keys import LogFormat
 from node.control import place_socket, serve_control
 from node.control_desk import ControlDesk
+from node.data_parts import compute_data_part
 from node.errors import ConfigError
 from node.failures import raise_cause
 from node.home import Home, HomeLock, load_home
@@ -28,14 +29,15 @@ from node.keys import GetPassphrase
 from node.learner import LearnerSettings, open_learner
 from node.libp2p_transport import Libp2pTransport, TransportSettings, open_transport
 from node.logs import configure_logs
+from node.members import find_account
 from node.status import Informant, Windows
 from node.store.sqlite import SqliteStore
 from node.workbench import Workbench
 from protocol.genesis import Genesis, compute_chain_id
+from protocol.ledger.membership import MEMBERS_MAX
+from protocol.ledger.state import LedgerState, get_connected_members
 from protocol.units import Millis
 
-GOSSIP_BYTES_MAX: Final = 262_144
-FRAME_BYTES_MAX: Final = 524_288
 PROPOSAL_OVERHEAD_BYTES: Final = 65_536
 CERTIFICATE_BYTES_PER_MEMBER: Final = 1_024
 """What the certificates that travel with a block may take: its parent's and several nullifications."""
@@ -92,7 +94,10 @@ class Daemon:
         with closing(store), trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             artifacts = await self._open_artifacts()
             node = Node(self._build_ground(store, artifacts))
-            settings = self._build_transport_settings()
+            state = node.engine.state
+            if find_account(state, self._member) is None:
+                _log.warning("waits_to_be_admitted", member=self._member, height=state.height)
+            settings = self._build_transport_settings(state)
             async with (
                 open_learner(self._build_learner_settings()) as learner,
                 open_transport(settings, on_gossip=node.gate.admit, services=node.services) as transport,
@@ -143,7 +148,7 @@ class Daemon:
         return LearnerSettings(
             task=genesis.task.name,
             parameters=genesis.task.params,
-            member_index=[founder.member for founder in genesis.founders].index(self._member),
+            member_index=compute_data_part(genesis, self._member, config.data_part),
             member_count=len(genesis.founders),
             aggregation=genesis.parameters.aggregation,
             schema=genesis.schema,
@@ -155,19 +160,19 @@ class Daemon:
             timeout_request_ms=Millis(config.work_timeout_s * 1_000),
         )
 
-    def _build_transport_settings(self) -> TransportSettings:
-        founders = self._genesis.founders
+    def _build_transport_settings(self, state: LedgerState) -> TransportSettings:
+        contacts = get_connected_members(state)
         block_bytes_max = self._genesis.parameters.block_bytes_max
-        proposal_bytes_max = block_bytes_max + PROPOSAL_OVERHEAD_BYTES + CERTIFICATE_BYTES_PER_MEMBER * len(founders)
+        proposal_bytes_max = block_bytes_max + PROPOSAL_OVERHEAD_BYTES + CERTIFICATE_BYTES_PER_MEMBER * MEMBERS_MAX
         return TransportSettings(
             chain_id=self._chain_id,
             signing_seed=self._home.keys.seed,
-            members=frozenset(founder.member for founder in founders),
+            members=frozenset(contact.member for contact in contacts),
             listen=self._home.config.listen,
-            addresses={founder.member: founder.addresses for founder in founders},
+            addresses={contact.member: contact.addresses for contact in contacts},
             fixed_addresses=dict(self._home.config.peers),
-            gossip_bytes_max=max(proposal_bytes_max, GOSSIP_BYTES_MAX),
-            frame_bytes_max=max(proposal_bytes_max, FRAME_BYTES_MAX),
+            gossip_bytes_max=proposal_bytes_max,
+            frame_bytes_max=proposal_bytes_max,
         )
 
     def _build_desk(
@@ -176,14 +181,21 @@ class Daemon:
         windows = Windows(
             get_state=lambda: node.engine.state,
             get_view=lambda: node.engine.consensus.view,
-            hub=node.hub,
+            explain_silence=node.engine.explain_silence,
             store=store,
             transport=transport,
             clock=self._clock,
             timings=node.timings,
         )
+        informant = Informant(
+            genesis=self._genesis,
+            member=self._member,
+            name=self._home.config.name,
+            version=version("pnyx"),
+            windows=windows,
+        )
         return ControlDesk(
-            informant=Informant(genesis=self._genesis, member=self._member, version=version("pnyx"), windows=windows),
+            informant=informant,
             hub=node.hub,
             get_score=node.engine.get_score,
             measure_score=workbench.measure_score,

@@ -73,10 +73,10 @@ class Home:
         return make_card(self.keys, name=self.config.name, addresses=addresses)
 
     def load_genesis(self) -> Genesis:
-        """Return the home's genesis document, in which this node is a founder.
+        """Return the home's genesis document; who is no founder in it is, or becomes, a member by the ledger (L9).
 
         Raises:
-            ConfigError: There is none, it is wrong, or this node is not in it.
+            ConfigError: There is none, it is wrong, or this node is in it with another BLS key.
         """
         if not self.paths.genesis.is_file():
             raise ConfigError(
@@ -86,12 +86,7 @@ class Home:
         genesis = load_genesis(self.paths.genesis)
         member = self.keys.signing.member
         founder = next((founder for founder in genesis.founders if founder.member == member), None)
-        if founder is None:
-            raise ConfigError(
-                f"member {member.hex()[:8]} of this home is no founder in {self.paths.genesis}: use the home whose"
-                " card went into it, or make a new genesis document"
-            )
-        if founder.bls_key != self.keys.bls.public_key:
+        if founder is not None and founder.bls_key != self.keys.bls.public_key:
             raise ConfigError(f"{self.paths.genesis} names another BLS key for {founder.name} than this home has")
         return genesis
 

@@ -55,8 +55,9 @@ class LearnerSettings:
     parameters: tuple[tuple[str, str], ...]
     """As in the genesis document. ``split`` and ``seed`` say how a bundled task deals its data."""
     member_index: int
-    """In the genesis document, 0-based."""
+    """Which part of dealt data is this member's, 0-based."""
     member_count: int
+    """How many parts there are: as many as founders."""
     aggregation: AggregationRule
     schema: ModelSchema | None
     """The genesis document's; None while there is none, for :meth:`WorkerLearner.describe`."""

@@ -4,7 +4,7 @@ The core never logs; what it tells is turned into words here, once for the log a
 too slow loses observations and is told how many; it never holds the node up.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, assert_never
 
@@ -13,7 +13,6 @@ import trio
 
 from node.json_values import JsonObject, JsonValue, to_hex
 from node.refusals import SENTENCES
-from protocol.journal import Record, VotingFloorRecord
 from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
@@ -28,7 +27,6 @@ from protocol.observations import (
 )
 from protocol.outcomes import BlockOutcome, RoundRecord, StakeMove
 from protocol.refusals import Refusal
-from protocol.units import View
 
 WATCHER_OBSERVATIONS_MAX: Final = 1_000
 
@@ -61,30 +59,12 @@ class ObservationHub:
     def __init__(self) -> None:
         """Start without watchers."""
         self._watchers: set[Watcher] = set()
-        self.suspension: str | None = None
-        """Why this node casts no votes in consensus, as far as was told; None if it was told to go on (C10)."""
-        self.votes_after = View(0)
-        """The node votes in views after this one only (C10)."""
 
     def publish(self, observation: Observation) -> None:
         """Tell everybody; never waits."""
-        match observation:
-            case VotingSuspended(reason=reason):
-                self.suspension = reason
-            case VotingResumed(after_view=after_view):
-                self.suspension = None
-                self.votes_after = after_view
-            case _:
-                pass
         log_observation(observation)
         for watcher in self._watchers:
             watcher.tell_nowait(observation)
-
-    def note_records(self, records: Iterable[Record]) -> None:
-        """Take what an earlier run was told: from which view on the node votes again, if it ever lost its votes."""
-        for record in records:
-            if isinstance(record, VotingFloorRecord):
-                self.votes_after = record.after_view
 
     @contextmanager
     def watch(self) -> Iterator[Watcher]:

@@ -1,7 +1,7 @@
 """What a node tells people: how it is, its peers, the rounds, the stakes, the model. Read only.
 
-Every answer is JSON. Members are named as the genesis document names them, with their full key beside the name wherever
-a program may want it. Amounts are micro-tokens, times milliseconds since the Unix epoch, scores parts per million.
+Every answer is JSON. Members are named as the ledger names them, with their full key beside the name wherever a program
+may want it. Amounts are micro-tokens, times milliseconds since the Unix epoch, scores parts per million.
 """
 
 import os
@@ -11,13 +11,23 @@ from typing import Final
 
 import psutil
 
+from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
-from node.observations import ObservationHub, describe_round
+from node.members import (
+    build_names,
+    describe_candidates,
+    describe_departure,
+    describe_newcomer,
+    describe_standing,
+    find_account,
+    get_name,
+)
+from node.observations import describe_round
 from node.peer_ids import member_to_peer_id
 from node.ports import Clock, PeerStatus, Store, Transport
 from node.timings import Timings
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.ledger.state import Account, LedgerState, RoundState, build_validator_set, compute_state_root, get_account
+from protocol.ledger.state import Account, LedgerState, RoundState, build_validator_set, compute_state_root
 from protocol.outcomes import RoundRecord
 from protocol.units import MemberId, Round, View, Weight
 from protocol.validators import ValidatorSet
@@ -32,7 +42,8 @@ class Windows:
 
     get_state: Callable[[], LedgerState]
     get_view: Callable[[], View]
-    hub: ObservationHub
+    explain_silence: Callable[[], str | None]
+    """Tells why the node casts no votes in consensus; None if it does (C10, C13)."""
     store: Store
     transport: Transport
     clock: Clock
@@ -42,28 +53,30 @@ class Windows:
 class Informant:
     """Answers people's questions about one running node."""
 
-    def __init__(self, *, genesis: Genesis, member: MemberId, version: str, windows: Windows) -> None:
-        """Take who this node is and where to look."""
+    def __init__(self, *, genesis: Genesis, member: MemberId, name: str, version: str, windows: Windows) -> None:
+        """Take who this node is, what it is called while the ledger does not tell, and where to look."""
+        self._own_name = name
         self._genesis = genesis
         self._chain_id = compute_chain_id(genesis)
         self._member = member
         self._version = version
         self._windows = windows
         self._started_ms = windows.clock.get_now_ms()
-        self._names = {founder.member: founder.name for founder in genesis.founders}
 
     def describe_status(self) -> JsonObject:
         """Return how the node is, in one object."""
         state = self._windows.get_state()
         peers = self._windows.transport.get_peers()
-        silence = self._explain_silence()
+        silence = self._windows.explain_silence()
         return {
             "network": self._genesis.name,
             "chain_id": self._chain_id.hex(),
             "name": self._get_name(self._member),
             "member": self._member.hex(),
             "peer_id": member_to_peer_id(self._member),
-            "members": [{"name": name, "member": member.hex()} for member, name in sorted(self._names.items())],
+            "is_member": find_account(state, self._member) is not None,
+            "standing": describe_standing(state, self._member),
+            "members": self.describe_names(),
             "version": self._version,
             "pid": os.getpid(),
             "uptime_ms": self._windows.clock.get_now_ms() - self._started_ms,
@@ -127,25 +140,38 @@ class Informant:
             ],
         }
 
-    def describe_own_stake(self) -> JsonObject:
-        """Return this member's own stake, and the height at which it is that."""
-        state = self._windows.get_state()
-        account = self._describe_account(get_account(state, self._member))
-        return {"height": state.height, **{name: account[name] for name in ("bonded", "unbonding", "free")}}
+    def describe_names(self) -> list[JsonValue]:
+        """Return who is called what."""
+        names = build_names(self._windows.get_state())
+        return [{"name": name, "member": member.hex()} for member, name in sorted(names.items())]
 
-    def _explain_silence(self) -> str | None:
-        """Return why this node casts no votes in consensus now; None if it does (C10)."""
-        state, view, hub = self._windows.get_state(), self._windows.get_view(), self._windows.hub
-        if not get_weight(state, self._member):
-            return f"this member is no validator in epoch {state.epoch}"
-        if hub.suspension is not None:
-            return hub.suspension
-        if view <= hub.votes_after:
-            return (
-                "the log of this node's votes was lost; the network moves on again, and this node votes after view"
-                f" {hub.votes_after}, now is view {view}"
+    def describe_candidates(self) -> JsonObject:
+        """Return who waits to be admitted."""
+        return describe_candidates(self._windows.get_state(), self._genesis.parameters)
+
+    def describe_newcomer(self, member: MemberId) -> JsonObject:
+        """Return how far somebody's admission is."""
+        return describe_newcomer(self._windows.get_state(), self._genesis.parameters, member)
+
+    def describe_departure(self) -> JsonObject:
+        """Return when this member's stake is free, if it has asked to leave."""
+        return describe_departure(self._windows.get_state(), self._genesis.parameters, self._member)
+
+    def describe_own_stake(self) -> JsonObject:
+        """Return this member's own stake, and the height at which it is that.
+
+        Raises:
+            ConfigError: This node's member has no account.
+        """
+        state = self._windows.get_state()
+        own = find_account(state, self._member)
+        if own is None:
+            raise ConfigError(
+                f"{self._own_name} is no member as far as this node's ledger goes (height {state.height}): let a"
+                " validator ask for it with `pnyx join`, and wait until it is admitted"
             )
-        return None
+        account = self._describe_account(own)
+        return {"height": state.height, **{name: account[name] for name in ("bonded", "unbonding", "free")}}
 
     def _find_recent_round(self, count: int) -> Round:
         """Return the round from which on at most so many have settled."""
@@ -198,6 +224,7 @@ class Informant:
             "free": account.free,
             "is_jailed": account.is_jailed,
             "is_evicted": account.is_evicted,
+            "is_leaving": account.is_leaving,
             "is_exhausted": account.bonded < self._genesis.parameters.bond_min,
             "weight": get_weight(self._windows.get_state(), account.member),
         }
@@ -209,7 +236,8 @@ class Informant:
         }
 
     def _get_name(self, member: MemberId) -> str:
-        return self._names.get(member, member.hex()[:8])
+        names = build_names(self._windows.get_state())
+        return names.get(member, self._own_name) if member == self._member else get_name(names, member)
 
     def _get_names(self, members: tuple[MemberId, ...]) -> list[JsonValue]:
         return [self._get_name(member) for member in members]

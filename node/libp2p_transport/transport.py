@@ -147,7 +147,8 @@ async def open_transport(
     """
     check_library_version()
     _quiet_library_logs()
-    for addresses in (*settings.addresses.values(), *settings.fixed_addresses.values()):
+    # Those that the ledger tells are other members' business: nobody's typing error may keep a node from starting.
+    for addresses in settings.fixed_addresses.values():
         for address in addresses:
             parse_address(address, config_key="peers")
     listeners: list[trio.SocketListener] = []

@@ -25,8 +25,9 @@ class TaskContext:
     """Who trains: all that a task may depend on besides its own code and data."""
 
     member_index: int
-    """This member's place in the genesis document, 0-based."""
+    """This member's part of the data that a bundled task deals, 0-based; newcomers share the founders' parts."""
     member_count: int
+    """How many parts there are: as many as founders."""
     split: str
     """How a bundled task deals its data: ``iid`` or ``dirichlet:ALPHA``; a task with its own data ignores it."""
     seed: int

@@ -83,9 +83,12 @@ async def test_what_is_no_tcp_multiaddress_is_a_configuration_error(address: str
     peer = next(iter(make_settings(0, count=2).members))
     with pytest.raises(ConfigError, match="peers"):
         async with open_transport(
-            make_settings(0, count=2, addresses={peer: (address,)}), on_gossip=Mailbox(), services={}
+            make_settings(0, count=2, fixed_addresses={peer: (address,)}), on_gossip=Mailbox(), services={}
         ):
             pass
+    # What the ledger tells is another member's mistake.
+    async with open_node(make_settings(0, count=2, addresses={peer: (address,)})):
+        pass
 
 
 def test_only_this_package_imports_libp2p() -> None:
