@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, operations, run, setup, testnet
+from node.commands import demo, inspect, ledger, membership, operations, run, setup, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -44,6 +44,10 @@ model_app.command("export")(inspect.export_model)
 app.command()(inspect.watch)
 app.command()(operations.bond)
 app.command()(operations.unbond)
+app.command()(membership.join)
+app.command()(membership.approve)
+app.command()(membership.leave)
+app.command()(membership.candidates)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("show")(ledger.show)
 ledger_app.command("export")(ledger.export)

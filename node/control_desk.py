@@ -9,17 +9,16 @@ from node.control import SendResult
 from node.errors import ConfigError, WorkerFailed
 from node.json_values import JsonObject, get_int, get_text
 from node.observations import ObservationHub, describe_observation
+from node.operation_requests import build_payload
 from node.status import Informant
 from node.submissions import Judged, TellSigned
-from protocol.codec import UINT64_MAX
-from protocol.operations import Bond, Payload, Unbond
+from protocol.observations import EpochStarted
+from protocol.operations import Approve, Join, Leave, Payload
 from protocol.refusals import Refusal
-from protocol.units import Digest, Ppm, Round, Stake
+from protocol.units import Digest, Ppm, Round
 
 ROUNDS_MAX: Final = 1_000
 DIGEST_BYTES: Final = 32
-
-_STAKE_OPERATIONS: Final[dict[str, type[Bond] | type[Unbond]]] = {"bond": Bond, "unbond": Unbond}
 
 MeasureScore: TypeAlias = Callable[[Digest], Awaitable[Ppm]]
 Submit: TypeAlias = Callable[[Payload, TellSigned], Awaitable[Judged]]
@@ -27,7 +26,7 @@ GetScore: TypeAlias = Callable[[Digest], int | None]
 
 
 class ControlDesk:
-    """Turns requests into answers; what it changes are the operator's own stake and whether the daemon goes on."""
+    """Turns requests into answers; what it changes are the operations of this member and whether the daemon goes on."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class ControlDesk:
         """Answer one request.
 
         Raises:
-            ConfigError: The command is unknown.
+            ConfigError: The command is unknown, or this node has no account to act for.
             ValueError: An argument is missing or of the wrong kind.
         """
         match request.get("command"):
@@ -66,12 +65,14 @@ class ControlDesk:
                 await send(self._informant.describe_rounds(from_round, limit=limit))
             case "stakes":
                 await send(self._informant.describe_stakes())
+            case "candidates":
+                await send(self._informant.describe_candidates())
             case "model":
                 await send(self._informant.describe_model())
             case "score":
                 await send(await self._describe_score(get_text(request.get("digest"))))
             case "submit":
-                await self._follow_submission(_build_payload(request), send)
+                await self._follow_submission(build_payload(request), send)
             case "watch":
                 await self._stream_observations(send)
             case "stop":
@@ -113,21 +114,29 @@ class ControlDesk:
             "stake_before": before,
             "stake_after": self._informant.describe_own_stake(),
         }
-        await send(result)
+        await send({**result, **self._describe_consequence(payload)})
+
+    def _describe_consequence(self, payload: Payload) -> JsonObject:
+        """Return what an operation that changes who the members are will lead to, and when (L9)."""
+        match payload:
+            case Join(card=card):
+                return {"admission": self._informant.describe_newcomer(card.member)}
+            case Approve(member=member):
+                return {"admission": self._informant.describe_newcomer(member)}
+            case Leave():
+                return {"departure": self._informant.describe_departure()}
+            case _:
+                return {}
 
     async def _stream_observations(self, send: SendResult) -> None:
         with self._hub.watch() as watcher:
             await send({"event": "Status", **self._informant.describe_status()})
             while True:
-                await send(describe_observation(await watcher.wait_next()))
+                observation = await watcher.wait_next()
+                described = describe_observation(observation)
+                if isinstance(observation, EpochStarted):
+                    described["members"] = self._informant.describe_names()
+                await send(described)
                 if watcher.missed_count:
                     missed_count, watcher.missed_count = watcher.missed_count, 0
                     await send({"event": "Missed", "count": missed_count})
-
-
-def _build_payload(request: JsonObject) -> Payload:
-    kind, amount = get_text(request.get("kind")), get_int(request.get("amount"))
-    if kind not in _STAKE_OPERATIONS or not 0 < amount <= UINT64_MAX:
-        kinds = " or ".join(_STAKE_OPERATIONS)
-        raise ConfigError(f"submit takes kind {kinds} and an amount from 1 to {UINT64_MAX} micro-tokens")
-    return _STAKE_OPERATIONS[kind](amount=Stake(amount))

@@ -38,10 +38,10 @@ def describe_standing(state: LedgerState, member: MemberId) -> str:
         return "member"
     if has_left(account):
         return "has left, and may not connect any more"
-    released = [entry.release_epoch for entry in account.unbonding]
-    return (
-        f"leaves; its stake is released when epoch {max(released)} begins" if released else "leaves at the epoch's end"
-    )
+    if account.bonded:
+        return "leaves when the epoch ends"
+    released_in = max(entry.release_epoch for entry in account.unbonding)
+    return f"has left; its stake is released when epoch {released_in} begins"
 
 
 def describe_candidates(state: LedgerState, parameters: Parameters) -> JsonObject:

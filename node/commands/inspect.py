@@ -40,6 +40,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
             f"height {answer['height']}, epoch {answer['epoch']}, view {answer['view']},"
             f" root {_shorten(answer['state_root'])}",
         ),
+        ("standing", str(answer["standing"])),
         ("members connected", f"{answer['members_connected']} of {answer['members_other']}"),
         ("weight connected", format_weights(get_object(answer["weights"]))),
         ("votes in consensus", "yes" if answer["is_voting"] is True else f"NO: {answer['not_voting_reason']}"),
@@ -184,7 +185,7 @@ def _describe_round_rows(answer: "JsonObject") -> list[tuple[str, str]]:
 
 
 def _describe_standing(account: "JsonObject") -> str:
-    words = [word for word in ("jailed", "evicted", "exhausted") if account[f"is_{word}"] is True]
+    words = [word for word in ("jailed", "evicted", "exhausted", "leaving") if account[f"is_{word}"] is True]
     return ", ".join(words) or "good"
 
 

@@ -59,19 +59,33 @@ def _submit_stake_operation(kind: str, amount: int, home: HomeOption, *, as_json
     if as_json:
         print_json({**request, **result})
     else:
-        _print_result(f"{kind} {format_tokens(amount)} tokens", result)
-    if result["is_executed"] is not True:
-        raise typer.Exit(EXIT_REFUSED)
+        print_verdict(f"{kind} {format_tokens(amount)} tokens", result)
+        _print_stake(result)
+    check_executed(result)
 
 
-def _print_result(what: str, result: "JsonObject") -> None:
-    from node.json_values import get_int, get_object
-
+def print_verdict(what: str, result: "JsonObject") -> None:
+    """Print what the ledger made of an operation."""
     if result["is_executed"] is True:
         print_line(f"executed at height {result['height']}: {what}")
     else:
         print_line(f"refused at height {result['height']}: {what}: {result['error']}")
     print_line(f"operation {result['operation_id']}")
+
+
+def check_executed(result: "JsonObject") -> None:
+    """End with an exit code of its own if the ledger has refused.
+
+    Raises:
+        Exit: It has.
+    """
+    if result["is_executed"] is not True:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _print_stake(result: "JsonObject") -> None:
+    from node.json_values import get_int, get_object
+
     before, after = get_object(result["stake_before"]), get_object(result["stake_after"])
     rows = [
         (name, format_tokens(get_int(before[name])), format_tokens(get_int(after[name])))

@@ -42,13 +42,16 @@ def format_event(event: JsonObject, names: dict[str, str]) -> str:
 
     Args:
         event: As the daemon described it.
-        names: Member names by full key; the first event, a status, fills it.
+        names: Member names by full key; a status, which is the first event, and the start of an epoch fill it.
     """
     match event["event"]:
         case "Status":
-            for member in map(get_object, get_list(event["members"])):
-                names[str(member["member"])] = str(member["name"])
+            _learn_names(event, names)
             return f"watching {event['name']} of {event['network']}, at height {event['height']}"
+        case "EpochStarted":
+            _learn_names(event, names)
+            changes = [f"{word} {_join(event, word, names)}" for word in ("joined", "left") if get_list(event[word])]
+            return "; ".join([f"epoch {event['epoch']}  {event['validator_count']} validators", *changes])
         case "PhaseEntered":
             roles = f"proposers {_join(event, 'proposers', names)}; voters {_join(event, 'voters', names)}"
             return f"round {event['round']}  {event['phase']:<6}  {roles if event['phase'] == 'TRAIN' else ''}".rstrip()
@@ -66,6 +69,11 @@ def format_event(event: JsonObject, names: dict[str, str]) -> str:
         case kind:
             rest = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
             return f"{kind}: {rest}"
+
+
+def _learn_names(event: JsonObject, names: dict[str, str]) -> None:
+    for member in map(get_object, get_list(event["members"])):
+        names[str(member["member"])] = str(member["name"])
 
 
 def _join(event: JsonObject, key: str, names: dict[str, str]) -> str:

@@ -1,6 +1,9 @@
 """Real networks for the end-to-end tests: homes, daemons as processes, and waiting for what they say."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -101,6 +104,22 @@ async def read_rounds(node: NodeProcess, from_round: int = 1) -> list[JsonObject
     """Return the settled rounds that a daemon knows."""
     answer = await call(node.home, {"command": "rounds", "from_round": from_round, "limit": 1_000})
     return [get_object(record) for record in get_list(answer)]
+
+
+async def run_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Return how a ``pnyx`` command ended, run as an operator's."""
+    command = [sys.executable, "-m", "cli", *arguments]
+    return await trio.to_thread.run_sync(
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=100.0, check=False)
+    )
+
+
+async def run_json(*arguments: str) -> JsonObject:
+    """Return the document that a ``pnyx`` command prints; it must succeed."""
+    finished = await run_command(*arguments, "--json")
+    if finished.returncode != 0:
+        raise NodeError(f"{arguments} ended with {finished.returncode}: {finished.stdout}{finished.stderr}")
+    return get_object(json.loads(finished.stdout))
 
 
 def read_roots(home: Path) -> dict[Height, bytes]:

@@ -14,7 +14,7 @@ from node.json_values import JsonObject, get_list, get_object
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "verify", "testnet"),
+    *("bond", "unbond", "join", "approve", "leave", "candidates", "verify", "testnet"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -102,6 +102,10 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
         (("stop", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("bond", "1.5", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("unbond", "1.5", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("join", "HOME/none.card", "--bond", "8", "--home", "HOME"), 64, "none.card: No such file"),
+        (("approve", "dave", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("leave", "--yes", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("candidates", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("run", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "show", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "check", "HOME/none.card"), 64, "No such file"),
@@ -138,6 +142,8 @@ def test_an_error_is_one_line_that_says_what_to_do(
         ("verify",),
         ("bond", "0"),
         ("unbond", "a lot"),
+        ("join", "dave.card"),
+        ("join", "dave.card", "--bond", "0"),
     ],
 )
 def test_wrong_usage_exits_with_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:

@@ -1,9 +1,6 @@
 """What a node tells people: status, rounds, stakes, model, and every observation, all of it JSON."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import structlog
@@ -11,20 +8,13 @@ import structlog.testing
 import trio
 import trio.testing
 
-from node.control_desk import ControlDesk
 from node.demo.reading import compute_counted_stake
-from node.errors import ConfigError, WorkerFailed
+from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue, get_list, get_object
 from node.observations import WATCHER_OBSERVATIONS_MAX, ObservationHub, describe_observation
 from node.refusals import SENTENCES
-from node.status import Informant, Windows
-from node.submissions import Judged, TellSigned
-from node.timings import Timings
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
-from protocol.gossip import Admission, Topic
-from protocol.interface import FinalizedBlock, Persist, PersistBlock
-from protocol.journal import ScoreRecord
 from protocol.ledger.state import compute_state_root
 from protocol.observations import (
     BlockExecuted,
@@ -37,88 +27,11 @@ from protocol.observations import (
     VotingSuspended,
     WorkAbandoned,
 )
-from protocol.operations import Payload, Unbond
 from protocol.outcomes import Phase
 from protocol.refusals import Refusal
-from protocol.units import Digest, Height, MemberId, Millis, Ppm, Round, Stake, View
-from tests.helpers import LedgerBuilder, make_digest, make_founders
-from tests.node.fakes import TrioClock
-from tests.sim.memory_disk import MemoryDisk
-from tests.sim.memory_store import MemoryStore
-from tests.sim.memory_transport import MemoryNetwork, open_memory_network
-
-FOUNDERS = make_founders(4)
-ME = FOUNDERS[0].member
-
-
-@dataclass(slots=True)
-class Desk:
-    """A control desk on a ledger, and what it has sent."""
-
-    desk: ControlDesk
-    hub: ObservationHub
-    builder: LedgerBuilder
-    network: MemoryNetwork
-    sent: list[JsonValue] = field(default_factory=list)
-
-    async def ask(self, request: JsonObject) -> JsonValue:
-        async def send(result: JsonValue) -> None:
-            self.sent.append(result)
-
-        await self.desk.handle(request, send)
-        answer: JsonValue = json.loads(json.dumps(self.sent.pop()))
-        return answer
-
-    def connect(self, member: MemberId) -> None:
-        self.network.attach(member, gossip=refuse_gossip, services={})
-
-
-def refuse_gossip(_topic: Topic, _neighbour: MemberId, _message: bytes) -> Admission:
-    return Admission.IGNORE
-
-
-async def measure_score(digest: Digest) -> Ppm:
-    if digest == make_digest("broken"):
-        raise WorkerFailed("NaN in the model")
-    return Ppm(500_000)
-
-
-async def submit(payload: Payload, tell_signed: TellSigned) -> Judged:
-    await tell_signed(make_digest("operation"))
-    refusal = Refusal.NONE if payload == Unbond(amount=Stake(5)) else Refusal.BOND_EXCEEDS_FREE
-    return Judged(operation_id=make_digest("operation"), height=Height(9), refusal=refusal)
-
-
-@asynccontextmanager
-async def open_desk(builder: LedgerBuilder, *, silence: str | None = None) -> AsyncIterator[Desk]:
-    """Give a desk on a node with this ledger, connected to one of three others."""
-    store = MemoryStore(disk=MemoryDisk(), genesis=builder.genesis, member=ME)
-    store.load()
-    for built in builder.blocks:
-        final = FinalizedBlock(block=built.block, certificate=builder.certify(built.block))
-        await store.append([PersistBlock(height=built.block.header.height, finalized=final, outcome=built.outcome)])
-    await store.append([Persist(record=ScoreRecord(model_digest=builder.genesis.model_digest, score=Ppm(123_000)))])
-    hub = ObservationHub()
-    async with open_memory_network(*(keys.member for keys in FOUNDERS)) as network:
-        network.attach(FOUNDERS[1].member, gossip=refuse_gossip, services={})
-        windows = Windows(
-            get_state=lambda: builder.state,
-            get_view=lambda: View(builder.state.view + 1),
-            explain_silence=lambda: silence,
-            store=store,
-            transport=network.attach(ME, gossip=refuse_gossip, services={}),
-            clock=TrioClock(),
-            timings=Timings(),
-        )
-        informant = Informant(genesis=builder.genesis, member=ME, name="me", version="1", windows=windows)
-        desk = ControlDesk(
-            informant=informant,
-            hub=hub,
-            get_score={make_digest("known"): 7}.get,
-            measure_score=measure_score,
-            submit=submit,
-        )
-        yield Desk(desk=desk, hub=hub, builder=builder, network=network)
+from protocol.units import Millis, Round, View
+from tests.helpers import LedgerBuilder, make_digest
+from tests.node.control_desks import FOUNDERS, ME, Desk, open_desk
 
 
 async def ask_voting(desk: Desk) -> tuple[bool, str | None]:
@@ -210,13 +123,6 @@ async def test_a_submission_is_answered_with_what_the_ledger_made_of_it() -> Non
         refused = get_object(await desk.ask({"command": "submit", "kind": "bond", "amount": 5}))
         assert (refused["is_executed"], refused["refusal"]) == (False, "BOND_EXCEEDS_FREE")
         assert refused["error"] == SENTENCES[Refusal.BOND_EXCEEDS_FREE]
-
-
-@pytest.mark.parametrize(("kind", "amount"), [("steal", 5), ("bond", 0), ("bond", -1), ("unbond", 1 << 64)])
-async def test_a_submission_that_makes_no_sense_is_refused(kind: str, amount: int) -> None:
-    async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
-        with pytest.raises(ConfigError, match="submit takes kind bond or unbond and an amount from 1 to"):
-            await desk.ask({"command": "submit", "kind": kind, "amount": amount})
 
 
 async def test_stop_asks_for_the_end_and_never_answers() -> None:
