@@ -215,10 +215,12 @@ class BlockFetcher:
             await trio.sleep(interval_s)
             member = self._choose_member()
             progress = None if member is None else await self._ask_progress(member)
-            if progress is None:
+            if member is None or progress is None:
                 continue
             interval_s = POLL_INTERVAL_S
-            if progress.height > self._get_height():
+            if progress.height <= self._get_height():
+                self._transport.note_caught_up(member)
+            else:
                 await trio.sleep(POLL_GRACE_S)
                 if progress.height > self._get_height():
                     self.want_blocks(progress.height, member)

@@ -33,7 +33,10 @@ class Config:
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/4001",)
     announce: tuple[str, ...] = ()
     peers: tuple[tuple[MemberId, tuple[str, ...]], ...] = ()
-    """Addresses that replace those that the ledger tells, sorted by member; they make nobody a member."""
+    """Addresses that replace those that the ledger tells, sorted by member.
+
+    They make nobody a member; who is none is only asked for the blocks that this node lacks.
+    """
     data_part: int = -1
     """Which part of a dealt data set is this member's, 0-based; -1 leaves it to :func:`compute_data_part`."""
     device: str = "cpu"

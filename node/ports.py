@@ -75,7 +75,7 @@ class Transport(Protocol):
         ...
 
     def get_peers(self) -> tuple[PeerStatus, ...]:
-        """Return one entry for every other member, sorted by member."""
+        """Return one entry for every other member and guide, sorted by member."""
         ...
 
     def lower_score(self, member: MemberId, *, by: int) -> None:
@@ -89,6 +89,14 @@ class Transport(Protocol):
         requests under way with them fail with PeerUnreachable, and if they come back they start anew. An address that
         changed is used from the next dial on, unless the operator set others for this member. Our own may be among
         them.
+        """
+        ...
+
+    def note_caught_up(self, member: MemberId) -> None:
+        """Take that somebody has no final block that this node lacks.
+
+        Whoever the operator named and the ledger does not know may be connected as a guide, for a node whose known
+        members have all left. It is let go now. Nothing changes for members.
         """
         ...
 

@@ -27,7 +27,14 @@ from node.peer_ids import member_to_peer_id
 from node.ports import Clock, PeerStatus, Store, Transport
 from node.timings import Timings
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.ledger.state import Account, LedgerState, RoundState, build_validator_set, compute_state_root
+from protocol.ledger.state import (
+    Account,
+    LedgerState,
+    RoundState,
+    build_validator_set,
+    compute_state_root,
+    get_connected_members,
+)
 from protocol.outcomes import RoundRecord
 from protocol.units import MemberId, Round, View, Weight
 from protocol.validators import ValidatorSet
@@ -67,6 +74,7 @@ class Informant:
         """Return how the node is, in one object."""
         state = self._windows.get_state()
         peers = self._windows.transport.get_peers()
+        others = {entry.member for entry in get_connected_members(state)} - {self._member}
         silence = self._windows.explain_silence()
         return {
             "network": self._genesis.name,
@@ -89,8 +97,8 @@ class Informant:
             "is_voting": silence is None,
             "not_voting_reason": silence,
             "weights": _describe_weights(build_validator_set(state), self._member, peers),
-            "members_connected": sum(peer.is_connected for peer in peers),
-            "members_other": len(peers),
+            "members_connected": sum(peer.is_connected for peer in peers if peer.member in others),
+            "members_other": len(others),
             "round": None if state.round is None else self._describe_open_round(state.round),
             "rounds_settled": state.rounds_settled,
             "rounds_max": self._genesis.parameters.rounds_max,
@@ -102,7 +110,8 @@ class Informant:
 
     def describe_peers(self) -> list[JsonValue]:
         """Return every other member and how well it is connected."""
-        return [self._describe_peer(peer) for peer in self._windows.transport.get_peers()]
+        state = self._windows.get_state()
+        return [self._describe_peer(peer, state) for peer in self._windows.transport.get_peers()]
 
     def describe_rounds(self, from_round: Round | None, *, limit: int) -> list[JsonValue]:
         """Return settled rounds, ascending; without a first one, the latest."""
@@ -201,13 +210,14 @@ class Informant:
         described["voter_names"] = self._get_names(record.voters)
         return described
 
-    def _describe_peer(self, peer: PeerStatus) -> JsonObject:
+    def _describe_peer(self, peer: PeerStatus, state: LedgerState) -> JsonObject:
         return {
             "name": self._get_name(peer.member),
             "member": peer.member.hex(),
             "peer_id": member_to_peer_id(peer.member),
             "is_connected": peer.is_connected,
-            "weight": get_weight(self._windows.get_state(), peer.member),
+            "is_member": find_account(state, peer.member) is not None,
+            "weight": get_weight(state, peer.member),
             "addresses": list[JsonValue](peer.addresses),
             "bytes_received": peer.bytes_received,
             "bytes_sent": peer.bytes_sent,

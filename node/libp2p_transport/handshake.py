@@ -85,23 +85,23 @@ class Doorkeeper:
             expected = ID.from_base58(member_to_peer_id(member))
             with library_faults("noise handshake"):
                 secured = await self._upgrader.upgrade_security(raw, is_initiator=True, peer_id=expected)
-            self.check_welcome(member, raw.get_remote_address()[0])
+            self.check_welcome(member, raw.get_remote_address()[0], is_outbound=True)
             with library_faults("muxer negotiation"):
                 await MultiselectClient().select_one_of([_YAMUX], MultiselectCommunicator(secured))
         raw.end_handshake()
         return secured
 
-    def has_member(self, member: MemberId) -> bool:
-        """Return whether somebody is a member now."""
-        return self._roster.has_member(member)
+    def is_known(self, member: MemberId) -> bool:
+        """Return whether a connection with somebody is allowed now in one direction at least."""
+        return member in self._roster.dialled
 
-    def check_welcome(self, member: MemberId, address: str) -> None:
+    def check_welcome(self, member: MemberId, address: str, *, is_outbound: bool) -> None:
         """Check that connections with this member are allowed now.
 
         Raises:
             NotWelcome: It is no member, or ourselves, or refused for its misbehaviour.
         """
-        if not self._roster.has_member(member):
+        if not (self.is_known(member) if is_outbound else self._roster.has_member(member)):
             self._complaints.log("stranger_refused", about=member_to_peer_id(member), address=address)
             raise NotWelcome("not a member")
         if member == self.member or self._scores.get_refused_s(member):
@@ -115,7 +115,7 @@ class Doorkeeper:
         except ConfigError as error:
             self._complaints.log("stranger_refused", about=peer_id, address=address)
             raise NotWelcome("not an Ed25519 identity") from error
-        self.check_welcome(member, address)
+        self.check_welcome(member, address, is_outbound=False)
         return member
 
     @contextmanager

@@ -182,7 +182,7 @@ class Network:
 
     def punish(self, member: MemberId, cost: int, reason: str) -> None:
         """Lower a member's score; at the limit, disconnect the peer and refuse it for a while."""
-        if self._doorkeeper.has_member(member) and self._scores.charge(member, cost):
+        if self._doorkeeper.is_known(member) and self._scores.charge(member, cost):
             self._complaints.log("peer_banned", about=member_to_peer_id(member), reason=reason)
             self.drop(member, reason)
 
@@ -228,7 +228,7 @@ class Network:
             stream.reset_nowait()
 
     def _admit(self, member: MemberId, raw: TcpConnection, secured: ISecureConn) -> Connection:
-        self._doorkeeper.check_welcome(member, raw.get_remote_address()[0])
+        self._doorkeeper.check_welcome(member, raw.get_remote_address()[0], is_outbound=raw.is_initiator)
         now = trio.current_time()
         old = self.connections.get(member)
         if old is not None:
@@ -250,7 +250,7 @@ class Network:
 
     def _remove(self, connection: Connection) -> None:
         member = connection.member
-        if self._doorkeeper.has_member(member):
+        if self._doorkeeper.is_known(member):
             received, sent = self._past_bytes.get(member, (0, 0))
             self._past_bytes[member] = (received + connection.raw.bytes_received, sent + connection.raw.bytes_sent)
         if self.connections.get(member) is connection:

@@ -23,7 +23,10 @@ class TransportSettings:
     addresses: Mapping[MemberId, tuple[str, ...]]
     """Where to dial each of these members."""
     fixed_addresses: Mapping[MemberId, tuple[str, ...]] = field(default_factory=dict)
-    """The operator's own: where to dial these, whatever else is told. They make nobody a member."""
+    """The operator's own: where to dial these, whatever else is told.
+
+    They make nobody a member: who is none is dialled as a guide while it has blocks that we lack, and never let in.
+    """
     gossip_bytes_max: int = 262_144
     """The largest gossip message, sent or received."""
     frame_bytes_max: int = 524_288

@@ -79,7 +79,7 @@ class Supervisor:
         """Care for new members, stop it for those that left, and dial at once who is missing and has moved."""
         if self._tasks is None:
             return
-        others = self._roster.members - {self._me}
+        others = self._roster.dialled - {self._me}
         for member in sorted(self._charges.keys() - others):
             self._charges.pop(member).scope.cancel()
         for member in sorted(others):

@@ -77,7 +77,7 @@ class Libp2pTransport:
 
     def get_peers(self) -> tuple[PeerStatus, ...]:
         """Return one entry for every other member, sorted by member."""
-        return tuple(self._get_peer(member) for member in sorted(self._roster.members - {self.member}))
+        return tuple(self._get_peer(member) for member in sorted(self._roster.dialled - {self.member}))
 
     def lower_score(self, member: MemberId, *, by: int) -> None:
         """Note misbehaviour that only the caller could see; at the limit the peer is disconnected for a while."""
@@ -91,13 +91,18 @@ class Libp2pTransport:
         before = self._roster.members
         left = self._roster.replace(members)
         for member in left:
-            self._network.forget(member)
-            self._gossip.forget(member)
-            self._client.forget(member)
+            self._forget(member)
         self._supervisor.follow_roster()
         joined = sorted(self._roster.members - before)
         if joined or left:
             _log.info("members_changed", joined=_shorten(joined), left=_shorten(left), count=len(members))
+
+    def note_caught_up(self, member: MemberId) -> None:
+        """Let go of a guide that has no block that we lack; see :class:`node.ports.Transport`."""
+        if self._roster.dismiss_guide(member):
+            self._forget(member)
+            self._supervisor.follow_roster()
+            _log.info("guide_dismissed", member=member.hex()[:8])
 
     def get_listen_addresses(self) -> tuple[str, ...]:
         """Return the addresses that we listen on, with their real ports."""
@@ -110,6 +115,11 @@ class Libp2pTransport:
     def get_dropped_count(self) -> int:
         """Return how many gossip messages were dropped because a peer was too slow to take them."""
         return self._gossip.dropped_count
+
+    def _forget(self, member: MemberId) -> None:
+        self._network.forget(member)
+        self._gossip.forget(member)
+        self._client.forget(member)
 
     def _get_peer(self, member: MemberId) -> PeerStatus:
         received, sent = self._network.get_bytes(member)

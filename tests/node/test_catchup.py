@@ -194,6 +194,17 @@ async def test_a_node_that_missed_everything_while_all_are_quiet_finds_out(autoj
                 await wait_height(learner, 3)
 
 
+async def test_whoever_has_nothing_new_is_told_to_the_transport_and_nobody_else(autojump_clock: MockClock) -> None:
+    async with open_memory_network(ME, *OTHERS) as network:
+        serve(network, OTHERS[0], build_chain(3))
+        async with run_learner(network) as learner:
+            await wait_height(learner, 2)
+            assert learner.transport.caught_up == []
+            await wait_height(learner, 3)
+            await trio.sleep(2 * POLL_INTERVAL_S)
+            assert set(learner.transport.caught_up) == {OTHERS[0]}
+
+
 async def test_a_node_that_is_up_to_date_asks_seldom(autojump_clock: MockClock) -> None:
     async with open_memory_network(ME, *OTHERS) as network:
         for member in OTHERS:

@@ -163,6 +163,8 @@ class MemoryTransport:
     _limiters: dict[tuple[MemberId, Service], trio.Semaphore] = field(default_factory=dict)
     _received: dict[MemberId, int] = field(default_factory=dict)
     _sent: dict[MemberId, int] = field(default_factory=dict)
+    caught_up: list[MemberId] = field(default_factory=list)
+    """Who was said to have no block that this node lacks, in turn."""
 
     async def publish(self, topic: Topic, message: bytes) -> None:
         """See the port."""
@@ -250,6 +252,10 @@ class MemoryTransport:
             self._standings.pop(left, None)
             self.network.part(self.member, left)
         self.addresses = dict(members)
+
+    def note_caught_up(self, member: MemberId) -> None:
+        """See the port; there are no guides here."""
+        self.caught_up.append(member)
 
     def _get_standing(self, member: MemberId) -> float:
         standing, then_s = self._standings.get(member, (0.0, 0.0))

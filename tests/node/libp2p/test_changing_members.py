@@ -1,7 +1,7 @@
 """Members come and go while the transport runs (L1, L9): who gets in from when on, who is cut off, what is kept."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
 import pytest
@@ -170,15 +170,56 @@ async def test_a_changed_address_is_used_from_the_next_dial_on() -> None:
             await node.transport.wait_connected(1)
 
 
-async def test_the_operators_own_addresses_win_over_the_ledgers_and_make_nobody_a_member() -> None:
-    async with open_node(make_settings(1, count=2)) as other, open_node(make_settings(3, count=4)) as stranger:
-        settings = make_settings(0, count=2, fixed_addresses=where(other, stranger), redial_min_ms=Millis(9_000))
+async def test_the_operators_own_addresses_win_over_the_ledgers() -> None:
+    async with open_node(make_settings(1, count=2)) as other:
+        settings = make_settings(0, count=2, fixed_addresses=where(other), redial_min_ms=Millis(9_000))
         async with open_node(settings) as node:
             node.set_members({node.member: (), other.member: ("/ip4/127.0.0.1/tcp/1",)})
             with trio.fail_after(5):
                 await node.transport.wait_connected(1)
-            assert [peer.member for peer in node.transport.get_peers()] == [other.member]
-            assert not stranger.is_connected(node.member)
+
+
+def open_guided(guide: Node) -> AbstractAsyncContextManager[Node]:
+    """Open a node that knows no member which is up, and whose operator has named somebody."""
+    return open_node(make_settings(0, count=2, fixed_addresses=where(guide)))
+
+
+async def test_whoever_the_operator_names_and_no_ledger_knows_guides_until_there_is_nothing_to_learn_from_it() -> None:
+    """A node that was away for long may know only members that have left."""
+    async with open_node(make_settings(3, count=4)) as guide, open_guided(guide) as node:
+        with trio.fail_after(5):
+            await node.transport.wait_connected(1)
+        node.set_members({node.member: (), make_member(NEWCOMER): ()})
+        assert node.is_connected(guide.member)
+        node.transport.note_caught_up(guide.member)
+        assert [peer.member for peer in node.transport.get_peers()] == [make_member(NEWCOMER)]
+        await wait_until(lambda: not guide.is_connected(node.member))
+
+
+async def test_a_guide_that_dials_is_refused_like_any_stranger() -> None:
+    with capture_logs() as logs:
+        nowhere = {make_member(3): ("/ip4/127.0.0.1/tcp/1",)}
+        async with (
+            open_node(make_settings(0, count=2, fixed_addresses=nowhere)) as node,
+            open_node(make_settings(3, count=4)) as guide,
+        ):
+            guide.update_addresses(node.member, node.transport.get_listen_addresses())
+            await wait_until(lambda: count_refusals(logs) > 0)
+            assert not node.is_connected(guide.member)
+
+
+async def test_a_guide_becomes_a_member_without_a_new_connection_and_leaves_for_good() -> None:
+    with capture_logs() as logs:
+        async with open_node(make_settings(3, count=4)) as guide, open_guided(guide) as node:
+            await node.transport.wait_connected(1)
+            node.set_members({node.member: (), guide.member: ()})
+            node.transport.note_caught_up(guide.member)
+            assert node.is_connected(guide.member)
+            node.set_members({node.member: ()})
+            assert node.transport.get_peers() == ()
+            guide.update_addresses(node.member, node.transport.get_listen_addresses())
+            await wait_until(lambda: count_refusals(logs) > 0)
+            assert not node.is_connected(guide.member)
 
 
 async def test_an_address_of_the_ledger_that_nobody_can_dial_is_complained_about_and_no_more() -> None:
