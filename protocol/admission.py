@@ -15,7 +15,7 @@ from typing import Final, assert_never, cast
 
 from protocol.blocks import check_block_signature
 from protocol.codec import decode, decode_union
-from protocol.errors import InvalidMessage, PrematureMessage, ProtocolError, StaleMessage
+from protocol.errors import InvalidMessage, InvalidOperation, PrematureMessage, ProtocolError, StaleMessage
 from protocol.gossip import Admission, Topic
 from protocol.interface import ConsensusReceived, EarlyReceived, Input, OperationReceived
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes, get_epoch
@@ -48,6 +48,7 @@ class Progress:
     """Whether somebody has an account, or waits for admission at the end of the epoch."""
     get_finalized_view: Callable[[], View]
     get_next_sequence: Callable[[MemberId], Sequence]
+    """Raises InvalidOperation for whoever has no account yet."""
     is_settled: Callable[[Vote], bool]
     has_certificate: Callable[[Certificate], bool]
 
@@ -83,7 +84,12 @@ class GossipAdmission:
         operation = decode_operation(encoded)
         if not self._progress.is_member(operation.content.member):
             raise InvalidMessage("an operation of no member")
-        if operation.content.sequence < self._progress.get_next_sequence(operation.content.member):
+        try:
+            first = self._progress.get_next_sequence(operation.content.member)
+        except InvalidOperation as error:
+            # Where the epoch has changed it is a member already, so whoever forwards it is right to.
+            raise PrematureMessage("an operation of a newcomer that is not admitted yet") from error
+        if operation.content.sequence < first:
             raise StaleMessage("an operation whose number the ledger has left behind")
         check_operation_signature(self._chain_id, operation)
         return OperationReceived(operation=encoded)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.codec import encode_union
+from protocol.codec import encode, encode_union
+from protocol.crypto import SigningKey
 from protocol.evidence import Evidence
 from protocol.gossip import Admission, Topic
 from protocol.interface import (
@@ -18,12 +19,13 @@ from protocol.interface import (
     PersistBlock,
     TimeAdvanced,
 )
-from protocol.messages import ConsensusMessage, Proposal, Votes
+from protocol.messages import ConsensusMessage, OperationMessage, Proposal, Votes
 from protocol.observations import OffenceSeen
-from protocol.operations import ReportEvidence, decode_operation
-from protocol.units import Millis, Sequence, Signature
+from protocol.operations import Bond, ReportEvidence, decode_operation
+from protocol.units import Millis, Sequence, Signature, Stake
 from protocol.votes import VoteKind
 from tests.helpers import CREATED_MS, encode_operation, make_founders
+from tests.newcomers import make_newcomer
 from tests.protocol.lone_engine import (
     get_observed,
     get_operations,
@@ -147,3 +149,20 @@ def test_a_stranger_is_rejected_and_a_member_is_not() -> None:
     (message,) = sign_votes(node, stranger, (VoteKind.NULLIFY, None))
     judged = node.engine.judge_gossip(Topic.CONSENSUS, encode_union(message, ConsensusMessage))
     assert judged.admission is Admission.REJECT
+
+
+def test_an_operation_of_somebody_who_waits_for_admission_is_nobodys_fault() -> None:
+    """L9, W3: others may have begun the epoch in which it is a member, and forward what it says."""
+    node = make_weak_node()
+    node.start(100)
+    newcomer = make_newcomer()
+    operations = node.builder.sign_all([(node.builder.founders[1].member, newcomer)])
+    block = node.builder.build_block(operations)
+    node.builder.add_block(operations)
+    certificate = node.builder.certify(block, node.builder.founders[1:])
+    node.tell(BlocksFetched(blocks=(FinalizedBlock(block=block, certificate=certificate),)), 150)
+    key = SigningKey(make_digest("newcomer", 0))
+    assert key.member == newcomer.card.member
+    early = encode_operation(node.builder.chain_id, key, Sequence(0), Bond(amount=Stake(1)))
+    admitted = node.engine.judge_gossip(Topic.OPERATIONS, encode(OperationMessage(operation=early, attempt=0)))
+    assert (admitted.admission, admitted.event) == (Admission.IGNORE, None)

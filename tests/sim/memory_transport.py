@@ -158,13 +158,13 @@ class MemoryTransport:
     """All that was ever held against the others."""
     requests_max: int = REQUESTS_PER_PEER_MAX
     """How many requests to one member and service may be under way."""
+    caught_up: list[MemberId] = field(default_factory=list)
+    """Who was said to have no block that this node lacks, in turn."""
     _standings: dict[MemberId, tuple[float, float]] = field(default_factory=dict)
     """Scores as the others show in, which rise again, and when they were that."""
     _limiters: dict[tuple[MemberId, Service], trio.Semaphore] = field(default_factory=dict)
     _received: dict[MemberId, int] = field(default_factory=dict)
     _sent: dict[MemberId, int] = field(default_factory=dict)
-    caught_up: list[MemberId] = field(default_factory=list)
-    """Who was said to have no block that this node lacks, in turn."""
 
     async def publish(self, topic: Topic, message: bytes) -> None:
         """See the port."""
