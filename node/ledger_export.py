@@ -1,6 +1,6 @@
 """Exports a home's ledger to a file that a stranger can audit; the node may be running or stopped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from node.store.reader import SqliteReader
 from protocol.export import ExportedBlock, ExportTrailer, Writable, write_export
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.interface import FinalizedBlock
+from protocol.operations import Join, decode_operation
 from protocol.outcomes import BlockOutcome
-from protocol.units import Height
+from protocol.units import Height, MemberId
 
 
 def open_ledger(home: Path) -> tuple[Genesis, SqliteReader]:
@@ -27,6 +28,23 @@ def open_ledger(home: Path) -> tuple[Genesis, SqliteReader]:
         raise ConfigError(f"there is no ledger in {home}: name a home with --home in which a node has run")
     genesis = load_genesis(paths.genesis)
     return genesis, SqliteReader(paths.ledger, compute_chain_id(genesis))
+
+
+def read_names(genesis: Genesis, reader: SqliteReader, wanted: Set[MemberId]) -> dict[MemberId, str]:
+    """Return the names of founders and, if anybody else's is wanted, of all for whom somebody has asked.
+
+    Raises:
+        StoreCorrupt: The database is damaged.
+    """
+    names = {founder.member: founder.name for founder in genesis.founders}
+    if wanted <= names.keys():
+        return names
+    for finalized, _ in reader.iterate_blocks(Height(1)):
+        for encoded in finalized.block.operations:
+            payload = decode_operation(encoded).content.payload
+            if isinstance(payload, Join):
+                names[payload.card.member] = payload.card.name
+    return names
 
 
 def export_ledger(home: Path, target: Writable) -> ExportTrailer:

@@ -21,9 +21,9 @@ from node.commands.common import (
 if TYPE_CHECKING:
     from node.json_values import JsonObject
     from protocol.audit import AuditReport
-    from protocol.genesis import Genesis
     from protocol.interface import FinalizedBlock
     from protocol.outcomes import BlockOutcome
+    from protocol.units import MemberId
 
 ShowLimit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many blocks to show at most.")]
 
@@ -38,15 +38,15 @@ def show(
     from itertools import islice
 
     from node.json_values import get_list, get_object
-    from node.ledger_export import open_ledger
+    from node.ledger_export import open_ledger, read_names
     from protocol.units import Height
 
     genesis, reader = open_ledger(get_home(home))
     with closing(reader):
-        described = [
-            _describe_block(genesis, finalized, outcome)
-            for finalized, outcome in islice(reader.iterate_blocks(Height(from_height)), limit)
-        ]
+        blocks = list(islice(reader.iterate_blocks(Height(from_height)), limit))
+        leaders = {finalized.block.header.leader for finalized, _ in blocks}
+        names = read_names(genesis, reader, leaders)
+    described = [_describe_block(names, finalized, outcome) for finalized, outcome in blocks]
     if as_json:
         print_json(list(described))
         return
@@ -132,12 +132,11 @@ def verify(export_file: Annotated[Path, typer.Argument(help="A ledger export.")]
     print_line(f"      supply {format_tokens(report.supply)} tokens, every micro-token accounted for")
 
 
-def _describe_block(genesis: "Genesis", finalized: "FinalizedBlock", outcome: "BlockOutcome") -> "JsonObject":
+def _describe_block(names: "dict[MemberId, str]", finalized: "FinalizedBlock", outcome: "BlockOutcome") -> "JsonObject":
     from node.observations import describe_refused
 
     header = finalized.block.header
     refused = describe_refused(outcome)
-    names = {founder.member: founder.name for founder in genesis.founders}
     settled = outcome.settled
     return {
         "height": header.height,
