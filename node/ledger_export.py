@@ -1,6 +1,7 @@
 """Exports a home's ledger to a file that a stranger can audit; the node may be running or stopped."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def open_ledger(home: Path) -> tuple[Genesis, SqliteReader]:
     return genesis, SqliteReader(paths.ledger, compute_chain_id(genesis))
 
 
-def read_names(genesis: Genesis, reader: SqliteReader, wanted: Set[MemberId]) -> dict[MemberId, str]:
+def read_names(genesis: Genesis, reader: SqliteReader, wanted: AbstractSet[MemberId]) -> dict[MemberId, str]:
     """Return the names of founders and, if anybody else's is wanted, of all for whom somebody has asked.
 
     Raises:
