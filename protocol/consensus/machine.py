@@ -265,8 +265,8 @@ class Consensus:
             self._on_certificate(certificate)
 
     def _on_certificate(self, certificate: Certificate) -> None:
-        """Take a certificate whose signatures have been checked (C5, C6, C7)."""
-        if certificate.view <= self.tree.tip.view:
+        """Take a certificate whose signatures have been checked (C5, C6, C7); its epoch may have ended since then."""
+        if certificate.epoch != self.config.validators.epoch or certificate.view <= self.tree.tip.view:
             return
         if not self.tree.has_certificate(certificate):
             self.tree.add_certificate(certificate)

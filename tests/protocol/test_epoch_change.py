@@ -23,7 +23,7 @@ from protocol.operations import Leave, ReportEvidence
 from protocol.parameters import Parameters
 from protocol.succession import EARLY_PER_MEMBER_MAX
 from protocol.units import Epoch, Height, Millis, View
-from protocol.votes import Vote, VoteKind, sign_vote
+from protocol.votes import Vote, VoteKind, build_certificate, sign_vote
 from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, make_founders
 from tests.protocol.consensus.rig import get_messages
 from tests.protocol.lone_engine import Node, get_observed, get_operations, get_votes, of_kind
@@ -239,3 +239,22 @@ def test_a_restart_goes_on_in_its_epoch() -> None:
     assert watcher.consensus.config.validators.epoch == 1
     cast = watcher.consensus._own.get_all()
     assert [(vote.epoch, vote.kind) for vote in cast] == [(1, VoteKind.NOTARIZE)]
+
+
+def test_a_certificate_that_waited_while_its_epoch_ended_is_none_of_the_next() -> None:
+    """C13: it was judged in its own epoch; taken for the next one's, its votes would contradict honest ones there."""
+    watcher = Watcher()
+    watcher.grow(2)
+    view = watcher.blocks[-1].block.header.view + 1
+    others = watcher.others
+    gave_up = tuple(watcher.vote(keys, VoteKind.NULLIFY, 0, view) for keys in others)
+    certificate = build_certificate(watcher.consensus.config.validators, gave_up)
+    message = encode_union(Certificates(certificates=(certificate,), attempt=1), ConsensusMessage)
+    waiting = watcher.node.engine.judge_gossip(Topic.CONSENSUS, message).event
+    assert waiting is not None
+    watcher.fetch(watcher.blocks)
+    watcher.node.tell(waiting, 400)
+    assert watcher.consensus.view == view
+    assert watcher.consensus.tree.nullifications == {}
+    _, effects = watcher.hear(Votes(votes=(watcher.vote(others[0], VoteKind.FINALIZE, 1, view, "block"),), attempt=0))
+    assert get_operations(effects) == []
