@@ -39,13 +39,14 @@ def _make_informant() -> Informant:
     windows = Windows(
         get_state=lambda: run_of.states[-1],
         get_view=lambda: View(3),
-        hub=ObservationHub(),
+        explain_silence=lambda: None,
         store=open_ledger(),
         transport=cast(Transport, LyingTransport([])),
         clock=TrioClock(),
         timings=Timings(),
     )
-    return Informant(genesis=run_of.genesis, member=run_of.keys[0].key.member, version="0", windows=windows)
+    member = run_of.keys[0].key.member
+    return Informant(genesis=run_of.genesis, member=member, name="me", version="0", windows=windows)
 
 
 async def _measure(digest: Digest) -> Ppm:
