@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.clock import OsEntropy
-from node.config import Config
 from node.errors import AddressUnavailable, ConfigError, HomeLocked
-from node.home import init_home, load_home
+from node.home import load_home
 from node.json_values import get_list
 from node.testnet import NodeProcess, NodeSpec, open_testnet
 from tests.e2e.networks import copy_homes, found_network, read_rounds, wait_rounds
@@ -60,16 +58,6 @@ async def test_a_port_in_use_is_named(pair: tuple[NodeSpec, ...], tmp_path: Path
         code, line = await _run_to_end(NodeProcess(specs[0]))
     assert code == AddressUnavailable.exit_code
     assert str(port) in line
-
-
-@pytest.mark.slow
-async def test_a_genesis_document_of_other_founders_is_refused(pair: tuple[NodeSpec, ...], tmp_path: Path) -> None:
-    specs = copy_homes(pair, tmp_path)
-    stranger = init_home(tmp_path / "stranger", Config(name="stranger"), entropy=OsEntropy())
-    shutil.copy(specs[0].home / "genesis.json", stranger.paths.genesis)
-    code, line = await _run_to_end(NodeProcess(NodeSpec(name="stranger", home=stranger.paths.root)))
-    assert code == ConfigError.exit_code
-    assert "is no founder in" in line
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+import trio
+import trio.testing
 
 from node.cards import Card
 from node.commands.membership import find_candidate
@@ -12,8 +14,10 @@ from node.json_values import JsonObject, get_list, get_object
 from node.peer_ids import member_to_peer_id
 from protocol.epochs import is_last_of_epoch
 from protocol.ledger.membership import CANDIDACY_EPOCHS
+from protocol.observations import EpochStarted
 from protocol.operations import Approve, Join, Leave
 from protocol.parameters import Parameters
+from protocol.units import Epoch, Weight
 from tests.helpers import LedgerBuilder
 from tests.newcomers import BOND, make_newcomer
 from tests.node.control_desks import FOUNDERS, Desk, open_desk
@@ -168,3 +172,21 @@ def test_what_could_mean_two_candidates_means_none(text: str, words: str) -> Non
 def test_another_bond_than_the_operator_insists_on_is_refused() -> None:
     with pytest.raises(ConfigError, match="waits with a bond of 5 tokens, not 6"):
         find_candidate(make_waiting(("anna", ANNA)), "anna", 6_000_000)
+
+
+async def test_who_watches_learns_the_names_of_a_new_epoch() -> None:
+    builder, newcomer = make_builder(), make_newcomer()
+    started = EpochStarted(
+        epoch=Epoch(1), validator_count=4, total_weight=Weight(TOTAL), joined=(newcomer.card.member,), left=()
+    )
+    async with open_desk(builder) as desk, trio.open_nursery() as nursery:
+        request: JsonObject = {"command": "watch"}
+        nursery.start_soon(desk.ask, request)
+        await trio.testing.wait_all_tasks_blocked()
+        builder.add_payloads((FOUNDERS[1].member, newcomer))
+        desk.hub.publish(started)
+        await trio.testing.wait_all_tasks_blocked()
+        told = get_object(desk.sent[-1])
+        assert told["event"] == "EpochStarted"
+        assert {"name": "newcomer-0", "member": newcomer.card.member.hex()} in get_list(told["members"])
+        nursery.cancel_scope.cancel()
