@@ -1,9 +1,7 @@
 """Fetching artifacts from slow, lying, forgetful and vanishing members over a simulated network (W5, W6)."""
 
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import trio
@@ -15,7 +13,7 @@ from node.artifacts.swarm import LIE_COST
 from node.blocking import run_inline
 from node.errors import DiskFull
 from node.ports import SendFrame
-from protocol.chunks import CHUNK_BYTES, ArtifactHasher
+from protocol.chunks import CHUNK_BYTES
 from protocol.errors import InvalidMessage, MalformedMessage
 from protocol.units import Digest, MemberId
 from tests.node.swarm_network import (
@@ -27,8 +25,6 @@ from tests.node.swarm_network import (
     make_member,
     open_swarm_network,
 )
-
-T = TypeVar("T")
 
 GIVE_UP_S = 600
 """Of virtual time: a fetch that takes longer never ends."""
@@ -45,12 +41,6 @@ async def fetch(swarm: SwarmNetwork, digest: Digest, content: bytes, *, source: 
     with trio.fail_after(GIVE_UP_S):
         path = await swarm.fetcher.fetch(digest, bytes_expected=len(content), source=hint)
     return path.read_bytes()
-
-
-def compute_name(content: bytes) -> Digest:
-    hasher = ArtifactHasher()
-    hasher.update(content)
-    return hasher.finish()[0]
 
 
 def open_holder_store(swarm: SwarmNetwork, number: int) -> ArtifactStore:
@@ -353,46 +343,3 @@ async def test_a_holder_whose_disk_lost_the_artifact_answers_that_it_has_none(
     request = encode_artifact_request(ChunkRangeRequest(digest=digest, first_index=0, count=1))
     await service.handle(FETCHER, request, discard)
     await service.handle(FETCHER, request, discard)
-
-
-async def _run_slowly(call: Callable[[], T]) -> T:
-    """Run a blocking call as a thread does: it takes a while, and whoever cancels waits for it."""
-    with trio.CancelScope(shield=True):
-        await trio.sleep(1.0)
-    return call()
-
-
-async def test_a_fetch_that_is_forgotten_and_cancelled_while_it_is_taken_in_leaves_nothing_behind(
-    swarm: SwarmNetwork, autojump_clock: MockClock
-) -> None:
-    content = make_content(1)
-    (digest,) = await swarm.add_holder(0, content)
-    store = ArtifactStore(swarm.root / "slow", run_blocking=_run_slowly, retention_count=0)
-    fetcher = make_fetcher(swarm.transport, store)
-    with trio.CancelScope() as scope:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(fetcher.fetch, digest, bytes_expected=len(content)))
-            while not list(store.partial_directory.iterdir()):
-                await trio.sleep(0.01)
-            await trio.sleep(0.5)
-            scope.cancel()
-            fetcher.forget([digest])
-    assert not store.has(digest)
-    assert list(store.partial_directory.iterdir()) == []
-
-
-async def test_what_is_wanted_again_while_it_is_fetched_is_kept(
-    swarm: SwarmNetwork, autojump_clock: MockClock
-) -> None:
-    content = make_content(1)
-    swarm.store = ArtifactStore(swarm.root / "strict", run_blocking=run_inline, retention_count=0)
-    swarm.fetcher = make_fetcher(swarm.transport, swarm.store)
-    digest = compute_name(content)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(fetch, swarm, digest, content)
-        await trio.sleep(5.0)
-        swarm.fetcher.forget([digest])
-        nursery.start_soon(fetch, swarm, digest, content)
-        await trio.sleep(5.0)
-        await swarm.add_holder(0, content)
-    assert swarm.store.has(digest)
