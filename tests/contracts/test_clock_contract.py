@@ -9,7 +9,7 @@ from node.ports import Clock, Entropy
 from tests.node.fakes import TrioClock
 from tests.sim.entropy import SeededEntropy
 
-CLOCKS = {"wall": WallClock(), "trio": TrioClock()}
+CLOCKS: dict[str, Clock] = {"wall": WallClock(), "trio": TrioClock()}
 YEAR_2020_MS = 1_577_836_800_000
 
 

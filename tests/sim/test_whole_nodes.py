@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from protocol.interface import VotingResumed, VotingSuspended
 from protocol.ledger.state import get_account
+from protocol.observations import VotingResumed, VotingSuspended
 from protocol.operations import Unbond
 from protocol.outcomes import RoundRecord
-from protocol.units import Round, Stake
+from protocol.units import Digest, Round, Stake
 from tests.sim.tier_b.scenario import Scenario
 from tests.sim.tier_b.scenarios import run_world
 from tests.sim.tier_b.whole import WholeNode
@@ -149,7 +149,7 @@ def test_a_node_without_its_vote_log_says_why_it_is_silent_and_votes_again_when_
         while not isinstance(forgetful.told, VotingResumed):
             await trio.sleep(POLL_S)
             heard.extend(forgetful.take_observations())
-            assert forgetful.node.hub.is_voting is not isinstance(forgetful.told, VotingSuspended)
+            assert (forgetful.node.hub.suspension is None) is not isinstance(forgetful.told, VotingSuspended)
         while forgetful.state.view <= forgetful.told.after_view:
             await trio.sleep(POLL_S)
 
@@ -157,6 +157,10 @@ def test_a_node_without_its_vote_log_says_why_it_is_silent_and_votes_again_when_
     reasons = {told.reason for told in heard if isinstance(told, VotingSuspended)}
     assert any("votes is gone" in reason for reason in reasons)
     assert not world.watch.get_liars()
+
+
+async def note_signed(_operation_id: Digest) -> None:
+    """Nobody is told."""
 
 
 def test_an_operation_that_was_on_disk_is_executed_though_everybody_lost_power() -> None:
@@ -168,7 +172,7 @@ def test_an_operation_that_was_on_disk_is_executed_though_everybody_lost_power()
         await world.wait_rounds(1, *world.nodes)
         unbond = Unbond(amount=Stake(7))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(asking.node.submissions.submit, unbond)
+            nursery.start_soon(asking.node.submissions.submit, unbond, note_signed)
             while asking.member not in world.watch.asked:
                 await trio.sleep(0.001)
             number = world.watch.asked[asking.member]

@@ -18,6 +18,7 @@ from node.services import (
     REQUEST_BYTES_MAX,
     BlocksRequest,
     BodyRequest,
+    Progress,
     SyncRequest,
     encode_sync_request,
 )
@@ -34,13 +35,14 @@ from protocol.interface import (
     FetchBlocks,
     FinalizedBlock,
     Input,
+    SetMembers,
     TimeAdvanced,
 )
-from protocol.units import MemberId, Millis
+from protocol.units import Digest, Height, MemberId, Millis, View
 from tests.node.fakes import TrioClock
 from tests.sim.cluster import AdversaryHome, MakeAdversary
 from tests.sim.memory_transport import MemoryNetwork, MemoryTransport
-from tests.sim.node import Action, Adversary, SendTo
+from tests.sim.node import Action, Adversary, Giver, SendTo
 
 PATIENCE_S = 1.0
 """Longer than this it never waits for anything, so that set clocks do not matter."""
@@ -69,7 +71,8 @@ class AdversaryNode:
         self._sending, self._receiving = trio.open_memory_channel(math.inf)
         self._adversary = self.make(self.home)
         member = self.home.keys.key.member
-        self._transport = self.network.attach(member, gossip=self._hear, services={Service.SYNC: self._serve})
+        services = {Service.SYNC: self._serve_blocks, Service.STATUS: self._serve_status}
+        self._transport = self.network.attach(member, gossip=self._hear, services=services)
         async with trio.open_nursery() as nursery:
             await self._perform(self._adversary.start(self.clock.get_now_ms()), nursery)
             while True:
@@ -104,6 +107,8 @@ class AdversaryNode:
                     self._send(receivers, topic, message)
                 case ArmTimer(at_ms=at_ms):
                     self._timer_ms = at_ms
+                case SetMembers(contacts=contacts):
+                    self._transport.set_members({contact.member: contact.addresses for contact in contacts})
                 case FetchBlocks(from_height=from_height):
                     nursery.start_soon(self._fetch, BlocksRequest(from_height=from_height))
                 case FetchBlock(block_hash=block_hash):
@@ -123,15 +128,24 @@ class AdversaryNode:
         self._sending.send_nowait((topic, neighbour, message))
         return Admission.ACCEPT
 
-    async def _serve(self, _requester: MemberId, request: bytes, send: SendFrame) -> None:
+    async def _serve_status(self, requester: MemberId, _request: bytes, send: SendFrame) -> None:
+        votes = self._adversary.get_votes_seen(requester)
+        if votes is not None:
+            await send(encode(Progress(height=Height(0), view=View(0), votes=votes)))
+
+    async def _serve_blocks(self, requester: MemberId, request: bytes, send: SendFrame) -> None:
         match cast(SyncRequest, decode_union(SyncRequest, request, bytes_max=REQUEST_BYTES_MAX)):
             case BlocksRequest(from_height=from_height):
                 for finalized in self._adversary.serve_blocks(from_height):
                     await send(encode(finalized))
             case BodyRequest(block_hash=block_hash):
                 block = self._adversary.get_unfinalized_block(block_hash)
-                if block is not None:
+                if block is not None and self._gives(requester, block_hash):
                     await send(encode(block))
+
+    def _gives(self, requester: MemberId, digest: Digest) -> bool:
+        index = self.network.members.index(requester)
+        return not isinstance(self._adversary, Giver) or self._adversary.gives(index, digest)
 
     async def _fetch(self, request: SyncRequest) -> None:
         """Ask one member, another one each time; who wants more orders it again."""

@@ -49,7 +49,11 @@ class Pest:
 
     async def run(self) -> None:
         """Flood everybody until told to stop."""
-        transport = MemoryTransport(network=self.node.network, member=self.node.member, requests_max=1_000)
+        network = self.node.network
+        addresses: dict[MemberId, tuple[str, ...]] = dict.fromkeys(network.members, ())
+        transport = MemoryTransport(
+            network=network, member=self.node.member, addresses=addresses, requests_max=1_000
+        )
         async with trio.open_nursery() as nursery:
             for member in self._others:
                 nursery.start_soon(self._flood_gossip, transport, member)

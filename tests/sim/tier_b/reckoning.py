@@ -61,6 +61,7 @@ def check_bounds(watch: Watch, network: MemoryNetwork, census: Census) -> None:
     jobs_max = OWN_WORK_MAX + PENDING_PER_MEMBER_MAX * len(network.members)
     bounds = {
         "_fetch_body": BODIES_MAX,
+        "WitnessAsker._ask": others,
         "_run_job": jobs_max,
         "_drain": SOURCES_PER_ARTIFACT_MAX * jobs_max,
         "MemoryNetwork.serve": SERVICES_COUNT * REQUESTS_PER_PEER_MAX * others,

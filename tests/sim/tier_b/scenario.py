@@ -16,6 +16,7 @@ from tests.sim.tier_b.learner import compute_artifact_name, make_first_model
 
 PARAMETERS: Final = Parameters(
     proposer_count=1,
+    epoch_blocks=8,
     timeout_view_ms=Millis(500),
     timeout_view_max_ms=Millis(4_000),
     train_deadline_ms=Millis(4_000),

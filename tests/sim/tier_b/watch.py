@@ -9,20 +9,22 @@ the end is in :mod:`tests.sim.tier_b.reckoning`.
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 from protocol.codec import decode, decode_union, encode
 from protocol.errors import MalformedMessage
-from protocol.genesis import Genesis, build_validator_set
+from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Topic
-from protocol.interface import FinalizedBlock, VotingResumed, VotingSuspended
+from protocol.interface import FinalizedBlock
 from protocol.journal import OwnOperationRecord, OwnProposalRecord, OwnVoteRecord, VotingFloorRecord
-from protocol.ledger.state import get_account
+from protocol.ledger.state import compute_genesis_state, get_account
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.observations import VotingResumed, VotingSuspended
 from protocol.operations import OPERATION_BYTES_MAX, decode_operation
 from protocol.outcomes import BlockOutcome
-from protocol.units import Height, MemberId, Sequence
+from protocol.units import Digest, Height, MemberId, Sequence
 from tests.sim.checkers import SignatureBook, check_supply
 from tests.sim.tier_b.whole import WholeNode
 
@@ -35,6 +37,7 @@ class Watch:
     nodes: dict[MemberId, WholeNode] = field(default_factory=dict)
     """Those that keep the rules of consensus."""
     book: SignatureBook = field(init=False)
+    chain_id: Digest = field(init=False)
     ledger: list[bytes] = field(default_factory=list)
     """What is final at each height from 1 on, whoever has it first."""
     heights: dict[tuple[MemberId, int], int] = field(default_factory=dict)
@@ -53,7 +56,9 @@ class Watch:
 
     def __post_init__(self) -> None:
         """Begin with an empty book."""
-        self.book = SignatureBook(build_validator_set(self.genesis))
+        self.chain_id = compute_chain_id(self.genesis)
+        self.book = SignatureBook()
+        self.book.add_state(compute_genesis_state(self.genesis))
 
     def note(self, *facts: object) -> None:
         """Write something into the log of the run."""
@@ -87,6 +92,7 @@ class Watch:
             self._check_block(node, node.store.get_block(Height(number)), node.store.get_outcome(Height(number)))
         if height > known:
             self.heights[key] = height
+            assert self.book.add_state(node.state), f"epoch {node.state.epoch} has other validators than before"
             check_supply(node.state)
             jailed = {account.member for account in node.state.accounts if account.is_jailed}
             assert not jailed & self.nodes.keys(), "somebody honest is jailed"
@@ -109,7 +115,7 @@ class Watch:
             self.resumptions += isinstance(observation, VotingResumed)
         if isinstance(node.told, VotingSuspended):
             assert node.told.reason, "the operator is told no reason"
-            assert not node.node.hub.is_voting, "the status says that the node votes, and it does not"
+            assert node.node.hub.suspension == node.told.reason, "the status does not say why the node does not vote"
         if not node.machine.is_amnesiac:
             return
         assert node.told is not None, f"{node.name} has lost its votes and tells nobody"
@@ -152,22 +158,13 @@ class Watch:
         assert is_durable, f"an operation of {node.name} left before it was durable"
 
     def _note_adversary(self, topic: Topic, message: bytes) -> None:
-        """Take down what an adversary signs in its own name; what it forges is nobody's."""
+        """Take down what an adversary signs; what it forges is nobody's."""
         if topic is not Topic.CONSENSUS:
             return
-        try:
-            decoded = decode_union(ConsensusMessage, message, bytes_max=len(message))
-        except MalformedMessage:
-            return
-        match decoded:
-            case Votes(votes=votes):
-                for vote in votes:
-                    if vote.member not in self.nodes:
-                        self.book.add_vote(vote)
-            case Proposal(block=block):
-                self.book.add_proposal(block.header)
-            case _:
-                pass
+        with suppress(MalformedMessage):
+            decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
+            self.book.add_message_of_liar(self.chain_id, decoded)
+        assert not self.get_liars(), "what adversaries sent convicts an honest member"
 
     def _check_block(self, node: WholeNode, final: FinalizedBlock | None, outcome: BlockOutcome | None) -> None:
         assert final is not None

@@ -15,8 +15,8 @@ from node.inbox import INBOX_INPUTS_MAX
 from node.observations import Watcher
 from node.ports import Store
 from protocol.genesis import Genesis
-from protocol.interface import Observation, VotingResumed, VotingSuspended
 from protocol.ledger.state import LedgerState
+from protocol.observations import Observation, VotingResumed, VotingSuspended
 from protocol.units import MemberId, Millis
 from tests.node.fakes import TrioClock
 from tests.sim.keys import NodeKeys
