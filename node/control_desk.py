@@ -65,8 +65,8 @@ class ControlDesk:
                 await send(self._informant.describe_rounds(from_round, limit=limit))
             case "stakes":
                 await send(self._informant.describe_stakes())
-            case "candidates":
-                await send(self._informant.describe_candidates())
+            case "newcomers":
+                await send(self._informant.describe_newcomers())
             case "model":
                 await send(self._informant.describe_model())
             case "score":

@@ -44,7 +44,7 @@ def describe_standing(state: LedgerState, member: MemberId) -> str:
     return f"has left; its stake is released when epoch {released_in} begins"
 
 
-def describe_candidates(state: LedgerState, parameters: Parameters) -> JsonObject:
+def describe_newcomers(state: LedgerState, parameters: Parameters) -> JsonObject:
     """Return who waits to be admitted, and what that takes."""
     total = Weight(sum(entry.weight for entry in state.validators))
     return {
@@ -53,14 +53,14 @@ def describe_candidates(state: LedgerState, parameters: Parameters) -> JsonObjec
         "epoch_ends_at_height": compute_last_height(parameters, state.epoch),
         "weight_needed": compute_quorum_weight(total),
         "weight_total": total,
-        "candidates": [_describe_candidacy(state, candidacy) for candidacy in state.candidacies],
+        "newcomers": [_describe_candidacy(state, candidacy) for candidacy in state.candidacies],
     }
 
 
 def describe_newcomer(state: LedgerState, parameters: Parameters, member: MemberId) -> JsonObject:
     """Return what has become of a request to admit somebody, and what its admission takes."""
-    described = describe_candidates(state, parameters)
-    described["candidates"] = [
+    described = describe_newcomers(state, parameters)
+    described["newcomers"] = [
         _describe_candidacy(state, candidacy) for candidacy in state.candidacies if candidacy.card.member == member
     ]
     account = find_account(state, member)

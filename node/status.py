@@ -15,7 +15,7 @@ from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from node.members import (
     build_names,
-    describe_candidates,
+    describe_newcomers,
     describe_departure,
     describe_newcomer,
     describe_standing,
@@ -154,9 +154,9 @@ class Informant:
         names = build_names(self._windows.get_state())
         return [{"name": name, "member": member.hex()} for member, name in sorted(names.items())]
 
-    def describe_candidates(self) -> JsonObject:
+    def describe_newcomers(self) -> JsonObject:
         """Return who waits to be admitted."""
-        return describe_candidates(self._windows.get_state(), self._genesis.parameters)
+        return describe_newcomers(self._windows.get_state(), self._genesis.parameters)
 
     def describe_newcomer(self, member: MemberId) -> JsonObject:
         """Return how far somebody's admission is."""

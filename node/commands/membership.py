@@ -1,4 +1,4 @@
-"""Commands by which members come and go (L9): join, approve, leave, candidates."""
+"""Commands by which members come and go (L9): join, approve, leave, newcomers."""
 
 import sys
 from pathlib import Path
@@ -60,11 +60,11 @@ def approve(
     as_json: JsonOption = False,
     timeout: TimeoutOption = TIMEOUT_S,
 ) -> None:
-    """Approve of a newcomer that waits, and of its bond; see candidates."""
+    """Approve of a newcomer that waits, and of its bond; see newcomers."""
     from node.commands.waiting import submit_operation
     from node.json_values import get_int, get_list, get_object
 
-    waiting = [get_object(one) for one in get_list(get_object(ask_daemon(home, "candidates"))["candidates"])]
+    waiting = [get_object(one) for one in get_list(get_object(ask_daemon(home, "newcomers"))["newcomers"])]
     candidate = find_candidate(waiting, member, bond)
     asked: JsonObject = {"kind": "approve", **{key: candidate[key] for key in ("name", "member", "bond")}}
     print_note(
@@ -107,11 +107,11 @@ def leave(
     check_executed(result)
 
 
-def candidates(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def newcomers(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Show who waits to be admitted."""
     from node.json_values import get_int, get_list, get_object
 
-    answer = get_object(ask_daemon(home, "candidates"))
+    answer = get_object(ask_daemon(home, "newcomers"))
     if as_json:
         print_json(answer)
         return
@@ -124,12 +124,12 @@ def candidates(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> 
             _describe_weight(answer, one),
             f"epoch {one['lapses_in_epoch']}",
         )
-        for one in map(get_object, get_list(answer["candidates"]))
+        for one in map(get_object, get_list(answer["newcomers"]))
     ]
     if not rows:
         print_line("nobody waits to be admitted")
         return
-    print_table("candidates", ("name", "member", "bond", "approved by", "weight", "lapses in"), rows)
+    print_table("newcomers", ("name", "member", "bond", "approved by", "weight", "lapses in"), rows)
     print_line(f"who is approved joins when epoch {answer['epoch']} ends, with height {answer['epoch_ends_at_height']}")
 
 
@@ -151,7 +151,7 @@ def find_candidate(waiting: "list[JsonObject]", text: str, bond: int | None) -> 
 
     found = [one for one in waiting if text and (one["name"] == text or str(one["member"]).startswith(text.lower()))]
     if not found:
-        raise ConfigError(f"nobody called {text!r:.80} waits to be admitted: see pnyx candidates")
+        raise ConfigError(f"nobody called {text!r:.80} waits to be admitted: see pnyx newcomers")
     if len(found) > 1:
         meant = ", ".join(f"{one['name']} ({one['member']})" for one in found)
         raise ConfigError(f"{text!r:.80} could be {meant}: give more of the member id")
@@ -172,7 +172,7 @@ def _print_admission(asked: "JsonObject", result: "JsonObject", *, as_json: bool
         bond = format_tokens(get_int(asked["bond"]))
         print_verdict(f"{asked['kind']} {asked['name']} with a bond of {bond} tokens", result)
         admission = get_object(result["admission"])
-        for one in map(get_object, get_list(admission["candidates"])):
+        for one in map(get_object, get_list(admission["newcomers"])):
             print_line(
                 f"approved by {', '.join(map(str, get_list(one['approvals'])))}: {_describe_weight(admission, one)}"
             )

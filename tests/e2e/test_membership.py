@@ -90,7 +90,7 @@ async def test_a_newcomer_joins_and_takes_part_and_a_founder_leaves_and_is_cut_o
         await run_json("approve", member[:10], "--home", str(gamma.home))
         await wait_status(newcomer, lambda status: status["is_voting"] is True, what="a vote of the newcomer")
         await wait_drawn(alpha, member)
-        assert (await run_json("candidates", "--home", str(alpha.home)))["candidates"] == []
+        assert (await run_json("newcomers", "--home", str(alpha.home)))["newcomers"] == []
 
         unconfirmed = await run_command("leave", "--home", str(delta.home))
         assert (unconfirmed.returncode, "confirm it with --yes" in unconfirmed.stderr) == (64, True)

@@ -14,7 +14,7 @@ from node.json_values import JsonObject, get_list, get_object
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "join", "approve", "leave", "candidates", "verify", "testnet"),
+    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -105,7 +105,7 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
         (("join", "HOME/none.card", "--bond", "8", "--home", "HOME"), 64, "none.card: No such file"),
         (("approve", "dave", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("leave", "--yes", "--home", "HOME"), 69, "no daemon runs on HOME"),
-        (("candidates", "--home", "HOME"), 69, "no daemon runs on HOME"),
+        (("newcomers", "--home", "HOME"), 69, "no daemon runs on HOME"),
         (("run", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "show", "--home", "HOME"), 64, "make a home with `pnyx init`"),
         (("card", "check", "HOME/none.card"), 64, "No such file"),

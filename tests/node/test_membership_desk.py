@@ -61,7 +61,7 @@ async def test_a_join_puts_the_card_on_the_ledger_and_tells_what_is_still_missin
     async with open_desk(make_builder()) as desk:
         admission = await join(desk, newcomer)
         assert desk.submitted == [newcomer]
-        (candidate,) = map(get_object, get_list(admission["candidates"]))
+        (candidate,) = map(get_object, get_list(admission["newcomers"]))
         assert candidate == {
             "name": "newcomer-0",
             "member": newcomer.card.member.hex(),
@@ -84,12 +84,12 @@ async def test_an_approval_that_completes_the_quorum_admits_when_the_epoch_ends(
         request: JsonObject = {"command": "submit", "kind": "approve", "member": approval.member.hex(), "bond": BOND}
         admission = get_object(get_object(await desk.ask(request))["admission"])
         assert desk.submitted == [approval]
-        (candidate,) = map(get_object, get_list(admission["candidates"]))
+        (candidate,) = map(get_object, get_list(admission["newcomers"]))
         assert (candidate["weight"], candidate["is_approved"]) == (TOTAL * 3 // 4, True)
         end_epoch(builder)
         status = get_object(await desk.ask({"command": "status"}))
         assert {"name": "newcomer-0", "member": approval.member.hex()} in get_list(status["members"])
-        assert get_object(await desk.ask({"command": "candidates"}))["candidates"] == []
+        assert get_object(await desk.ask({"command": "newcomers"}))["newcomers"] == []
 
 
 async def test_a_departure_tells_when_the_stake_is_released() -> None:
@@ -163,7 +163,7 @@ def test_a_candidate_is_found_by_name_or_key(text: str) -> None:
     ("text", "words"),
     [("cleo", "nobody called 'cleo'"), ("", "nobody called"), ("a", "could be anna"), (ANNA.hex(), "could be anna")],
 )
-def test_what_could_mean_two_candidates_means_none(text: str, words: str) -> None:
+def test_what_could_mean_two_newcomers_means_none(text: str, words: str) -> None:
     waiting = make_waiting(("anna", ANNA), (ANNA.hex(), BERT))
     with pytest.raises(ConfigError, match=words):
         find_candidate(waiting, text, None)

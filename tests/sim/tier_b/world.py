@@ -176,7 +176,7 @@ class World:
         parts = [
             f"{node.name}{'' if node.is_truthful else ' (rude)'}: height {node.state.height}, view"
             f" {node.node.engine.consensus.view}, rounds {node.state.rounds_settled}"
-            f"{'' if node.node.hub.suspension is None else ', silent'}"
+            f"{'' if node.node.engine.explain_silence() is None else ', silent'}"
             if node.is_up
             else f"{node.name}: down"
             for node in self.nodes
