@@ -15,9 +15,9 @@ from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from node.members import (
     build_names,
-    describe_newcomers,
     describe_departure,
     describe_newcomer,
+    describe_newcomers,
     describe_standing,
     find_account,
     get_name,
