@@ -275,8 +275,7 @@ class Consensus:
                 self._count(vote)
             if certificate.kind is not VoteKind.FINALIZE:
                 self.effects.append(Persist(record=CertificateRecord(certificate=certificate)))
-            is_free = self._own.is_free_to_cast(VoteKind.FINALIZE, certificate.view)
-            if certificate.kind is VoteKind.NOTARIZE and is_free:
+            if certificate.kind is VoteKind.NOTARIZE and self._own.is_free_to_cast(VoteKind.FINALIZE, certificate.view):
                 self._cast(VoteKind.FINALIZE, certificate.view, certificate.block_hash)
             has_failed = certificate.kind is VoteKind.NULLIFY or self._own.has_cast(self.view, VoteKind.NULLIFY)
             if has_failed and certificate.view >= self.view:
