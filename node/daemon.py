@@ -36,6 +36,7 @@ from node.workbench import Workbench
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.membership import MEMBERS_MAX
 from protocol.ledger.state import LedgerState, get_connected_members
+from protocol.parameters import get_aggregation_choice
 from protocol.units import Millis
 
 PROPOSAL_OVERHEAD_BYTES: Final = 65_536
@@ -150,7 +151,7 @@ class Daemon:
             parameters=genesis.task.params,
             member_index=compute_data_part(genesis, self._member, config.data_part),
             member_count=len(genesis.founders),
-            aggregation=genesis.parameters.aggregation,
+            aggregation=get_aggregation_choice(genesis.parameters),
             schema=genesis.schema,
             attack=AttackKind(config.attack.value),
             attack_strength=config.attack_strength,

@@ -20,7 +20,14 @@ from node.learner import LearnerSettings, TaskDescription, open_learner
 from node.ports import Clock, Entropy
 from protocol.errors import InvalidMessage
 from protocol.genesis import Genesis, TaskSpec
-from protocol.parameters import PARAMETER_BOUNDS, Parameters, Preset, check_parameters, make_paper_parameters
+from protocol.parameters import (
+    PARAMETER_BOUNDS,
+    Parameters,
+    Preset,
+    check_parameters,
+    get_aggregation_choice,
+    make_paper_parameters,
+)
 from protocol.units import Digest
 
 MODEL_FILE_NAME: Final = "genesis.model"
@@ -107,7 +114,7 @@ async def create_genesis(
         parameters=foundation.task.params,
         member_index=0,
         member_count=len(cards),
-        aggregation=foundation.parameters.aggregation,
+        aggregation=get_aggregation_choice(foundation.parameters),
         schema=None,
         search_paths=foundation.search_paths,
     )

@@ -35,7 +35,7 @@ from node.worker.messages import (
 )
 from node.worker.process import WorkerGone, WorkerProcess
 from protocol.learning.artifact_format import ModelSchema
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationChoice
 from protocol.units import Digest, Millis, Ppm
 
 _Expected = TypeVar("_Expected", TaskLoaded, TaskDescribed, ModelTrained, UpdatesAggregated, ModelEvaluated)
@@ -58,7 +58,7 @@ class LearnerSettings:
     """Which part of dealt data is this member's, 0-based."""
     member_count: int
     """How many parts there are: as many as founders."""
-    aggregation: AggregationRule
+    aggregation: AggregationChoice
     schema: ModelSchema | None
     """The genesis document's; None while there is none, for :meth:`WorkerLearner.describe`."""
     attack: AttackKind = AttackKind.NONE

@@ -11,7 +11,7 @@ from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import Parameters, check_parameters
 from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake
 
-GENESIS_VERSION: Final = 2
+GENESIS_VERSION: Final = 3
 GENESIS_BYTES_MAX: Final = 4 << 20
 FIRST_EPOCH: Final = Epoch(0)
 

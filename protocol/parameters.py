@@ -16,6 +16,17 @@ class AggregationRule(IntEnum):
 
     MEAN = 0
     MEDIAN = 1
+    CLIPPED_MEAN = 2
+    TRIMMED_MEAN = 3
+    KRUM = 4
+    MULTI_KRUM = 5
+    BULYAN = 6
+    GEOMETRIC_MEDIAN = 7
+    CENTERED_CLIPPING = 8
+
+
+UPDATE_COUNT_MAX: Final = 255
+"""The most updates of a round: sums of this many aligned integers stay below 2**63 (F4)."""
 
 
 class Preset(IntEnum):
@@ -26,11 +37,27 @@ class Preset(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationChoice:
+    """A rule with the numbers that it goes by, as the genesis document has them (F5)."""
+
+    rule: AggregationRule
+    malicious_assumed_bps: Bps
+    clip_radius_micro: int
+    aggregation_iterations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """Everything about a network that its members must agree on and that is a number or a choice."""
 
     preset: Preset = Preset.NEUTRAL
     aggregation: AggregationRule = AggregationRule.MEDIAN
+    malicious_assumed_bps: Bps = Bps(3_000)
+    """The share of the updates, rounded up to whole ones, that trimmed mean, Krum, multi-Krum and Bulyan allow for."""
+    clip_radius_micro: int = 0
+    """To which L2 norm, in millionths, clipped mean and centered clipping shorten; 0 takes the median of the norms."""
+    aggregation_iterations: int = 32
+    """Steps of geometric median and centered clipping."""
     rounds_max: Round = Round(0)
     """The job ends when this round has settled; 0 means that it never ends."""
 
@@ -83,9 +110,12 @@ class Parameters:
 
 PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("rounds_max", 0, 10**9),
-    ("proposer_count", 1, 1_000),
+    ("malicious_assumed_bps", 0, BPS_WHOLE // 2 - 1),
+    ("clip_radius_micro", 0, 10**15),
+    ("aggregation_iterations", 1, 1_000),
+    ("proposer_count", 1, UPDATE_COUNT_MAX),
     ("voter_count_max", 1, 1_001),
-    ("updates_min", 1, 1_000),
+    ("updates_min", 1, UPDATE_COUNT_MAX),
     ("tolerance_bps", 0, BPS_WHOLE),
     ("draw_weight_max_bps", 1, BPS_WHOLE),
     ("stake_initial", 1, 10**15),
@@ -124,8 +154,13 @@ def check_parameters(parameters: Parameters) -> None:
         value = getattr(parameters, name)
         if not lowest <= value <= highest:
             raise InvalidMessage(f"parameter {name} is {value}, it must be from {lowest} to {highest}")
+    update_count_min = compute_update_count_min(get_aggregation_choice(parameters))
     relations = (
         (parameters.updates_min <= parameters.proposer_count, "updates_min is above proposer_count"),
+        (
+            parameters.proposer_count >= update_count_min,
+            f"aggregation {parameters.aggregation.name.lower()} needs proposer_count of at least {update_count_min}",
+        ),
         (parameters.voter_count_max % 2 == 1, "voter_count_max is even; an odd number leaves no ties"),
         (parameters.bond_min <= parameters.stake_initial, "bond_min is above stake_initial: nobody could be drawn"),
         (parameters.timeout_view_ms <= parameters.timeout_view_max_ms, "timeout_view_ms is above timeout_view_max_ms"),
@@ -134,6 +169,43 @@ def check_parameters(parameters: Parameters) -> None:
     for holds, message in relations:
         if not holds:
             raise InvalidMessage(f"parameters: {message}")
+
+
+def get_aggregation_choice(parameters: Parameters) -> AggregationChoice:
+    """Return the part of the parameters that a worker needs to aggregate."""
+    return AggregationChoice(
+        rule=parameters.aggregation,
+        malicious_assumed_bps=parameters.malicious_assumed_bps,
+        clip_radius_micro=parameters.clip_radius_micro,
+        aggregation_iterations=parameters.aggregation_iterations,
+    )
+
+
+def compute_malicious_count_max(rule: AggregationRule, update_count: int) -> int:
+    """Return how many malicious ones a rule can allow for among so many updates; negative if it needs more updates.
+
+    Krum needs n >= 2f + 3 (P. Blanchard et al., NeurIPS 2017, section 4), Bulyan n >= 4f + 3 (E. M. El Mhamdi et al.,
+    ICML 2018, section 4); any other rule breaks down when half of the updates are malicious.
+    """
+    match rule:
+        case AggregationRule.KRUM | AggregationRule.MULTI_KRUM:
+            return (update_count - 3) // 2
+        case AggregationRule.BULYAN:
+            return (update_count - 3) // 4
+        case _:
+            return (update_count - 1) // 2
+
+
+def compute_update_count_min(choice: AggregationChoice) -> int:
+    """Return with how few updates a rule is itself; Krum and its relatives join fewer as the median does (F5)."""
+    malicious_count = 1 if choice.malicious_assumed_bps > 0 else 0
+    match choice.rule:
+        case AggregationRule.KRUM | AggregationRule.MULTI_KRUM:
+            return 2 * malicious_count + 3
+        case AggregationRule.BULYAN:
+            return 4 * malicious_count + 3
+        case _:
+            return 1
 
 
 def make_paper_parameters(parameters: Parameters, *, member_count: int) -> Parameters:

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
@@ -23,6 +23,19 @@ HomeOption = Annotated[
     typer.Option("--home", envvar="PNYX_HOME", help="The node's home directory.", show_default=True, file_okay=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+AggregationName: TypeAlias = Literal[
+    "mean",
+    "median",
+    "clipped_mean",
+    "trimmed_mean",
+    "krum",
+    "multi_krum",
+    "bulyan",
+    "geometric_median",
+    "centered_clipping",
+]
+"""The rules that join updates (F5), by the names in :class:`protocol.parameters.AggregationRule`."""
 
 
 def get_home(home: Path) -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from node.commands.common import JsonOption, quiet_logs
+from node.commands.common import AggregationName, JsonOption, quiet_logs
 
 
 def demo(
@@ -17,7 +17,7 @@ def demo(
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How many rounds to train.")] = 12,
     task: Annotated[str, typer.Option(help="What to train: digits, breast_cancer, or module:Class.")] = "digits",
     param: Annotated[list[str] | None, typer.Option(help="A task parameter key=value; may be repeated.")] = None,
-    aggregation: Annotated[Literal["mean", "median"], typer.Option(help="How updates join.")] = "median",
+    aggregation: Annotated[AggregationName, typer.Option(help="How updates join.")] = "median",
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
     ] = None,

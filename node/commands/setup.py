@@ -7,6 +7,7 @@ import typer
 
 from node.commands.common import (
     DEFAULT_HOME,
+    AggregationName,
     HomeOption,
     JsonOption,
     ask_passphrase,
@@ -101,7 +102,7 @@ def create_genesis(
     ] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option("--preset", help="Who pays for what.")] = "neutral",
     aggregation: Annotated[
-        Literal["mean", "median"] | None, typer.Option("--aggregation", help="How updates join.")
+        AggregationName | None, typer.Option("--aggregation", help="How updates join.")
     ] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=0, help="The job ends after this round; 0 never.")

@@ -14,14 +14,16 @@ from typing import BinaryIO, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.aggregation.candidate import compute_candidate
 from protocol.aggregation.fixed_point import (
     FixedPoint,
     NotFiniteError,
-    aggregate,
     compute_magnitude,
     compute_scale_exponent,
     encode_update,
 )
+from protocol.aggregation.products import Products, ProductSums
+from protocol.aggregation.rules import RULES_OF_WHOLE_UPDATES, make_recipe
 from protocol.chunks import ArtifactHasher
 from protocol.errors import InvariantViolation
 from protocol.learning.artifact_format import (
@@ -35,7 +37,7 @@ from protocol.learning.artifact_format import (
     compute_update_header,
     compute_update_places,
 )
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationChoice
 from protocol.units import Digest
 
 SLICE_PARAMETERS: Final = 1 << 16
@@ -43,6 +45,10 @@ SLICE_PARAMETERS: Final = 1 << 16
 
 GetTensor: TypeAlias = Callable[[str], NDArray[np.float32]]
 """Returns a tensor by name as float32 [parameters], flat, without copying where it can."""
+
+
+_Source: TypeAlias = tuple[BinaryIO, tuple[int, ...]]
+"""An open update artifact and its scale exponents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +118,7 @@ def write_update(schema: ModelSchema, *, base: Path, update: Path, get_tensor: G
 
 def aggregate_artifacts(
     schema: ModelSchema,
-    rule: AggregationRule,
+    choice: AggregationChoice,
     *,
     base: Path,
     updates: Sequence[tuple[Path, tuple[int, ...]]],
@@ -120,11 +126,13 @@ def aggregate_artifacts(
 ) -> WrittenArtifact:
     """Write the candidate that a rule makes of a base and updates (F4, F5, F6).
 
+    Rules that look at whole updates read them twice: once for their inner products, once for the candidate.
+
     Args:
         schema: The model's.
-        rule: The chain's.
+        choice: The chain's rule.
         base: The model that the updates start from.
-        updates: Each member's artifact and scale exponents, in any order.
+        updates: Each member's artifact and scale exponents, in canonical order, which is that of their digests.
         candidate: Where the model is written.
 
     Raises:
@@ -136,6 +144,9 @@ def aggregate_artifacts(
     with ExitStack() as stack:
         base_file = stack.enter_context(_open_model(schema, base))
         sources = [(stack.enter_context(_open_update(schema, path, scales)), scales) for path, scales in updates]
+        products = _sum_products(schema, sources) if choice.rule in RULES_OF_WHOLE_UPDATES else None
+        recipe = make_recipe(choice, update_count=len(sources), products=products)
+        chosen = [sources[member] for member in recipe.members]
         writer = _HashingWriter(stack.enter_context(_replace_file(candidate)))
         writer.write(compute_model_header(schema))
         for place in compute_model_places(schema):
@@ -143,13 +154,9 @@ def aggregate_artifacts(
             for start, count in _iterate_slices(place.parameter_count):
                 weights = _read_model_slice(base_file, place, start, count)
                 if index is not None:
-                    members = [
-                        FixedPoint(
-                            update=_read_update_slice(file, update_place, start, count), scale_exponent=exponents[index]
-                        )
-                        for file, exponents in sources
-                    ]
-                    weights = aggregate(rule, weights, members)
+                    weights = compute_candidate(
+                        recipe, weights, _read_members(chosen, index, update_place, start, count)
+                    )
                 writer.write(weights.astype("<f4").tobytes())
     return writer.finish()
 
@@ -229,6 +236,23 @@ def _read_model_slice(file: BinaryIO, place: TensorPlace, start: int, count: int
 
 def _read_update_slice(file: BinaryIO, place: TensorPlace, start: int, count: int) -> NDArray[np.int16]:
     return np.frombuffer(_read_at(file, place.offset_bytes + 2 * start, 2 * count), dtype="<i2").astype(np.int16)
+
+
+def _sum_products(schema: ModelSchema, sources: Sequence[_Source]) -> Products:
+    sums = ProductSums(len(sources))
+    for index, place in enumerate(compute_update_places(schema)):
+        for start, count in _iterate_slices(place.parameter_count):
+            sums.add(_read_members(sources, index, place, start, count))
+    return sums.get()
+
+
+def _read_members(
+    sources: Sequence[_Source], index: int, place: TensorPlace, start: int, count: int
+) -> list[FixedPoint]:
+    return [
+        FixedPoint(update=_read_update_slice(file, place, start, count), scale_exponent=exponents[index])
+        for file, exponents in sources
+    ]
 
 
 def _read_at(file: BinaryIO, offset_bytes: int, count_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, TypeAlias, cast
 
 from protocol.codec import decode_union, encode_union
 from protocol.learning.artifact_format import ModelSchema
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationChoice
 from protocol.units import Digest, Ppm
 
 FRAME_BYTES_MAX: Final = 16 << 20
@@ -26,7 +26,7 @@ class LoadTask:
     """As in the genesis document; ``seed`` and ``split`` are the bundled tasks' deal."""
     member_index: int
     member_count: int
-    aggregation: AggregationRule
+    aggregation: AggregationChoice
     schema: ModelSchema | None
     """The chain's; None while a genesis document is being made, and then it is the task's own."""
     attack: str

@@ -32,7 +32,7 @@ from node.worker.messages import (
 from node.worker.models import ModelTensors, check_same_schema, describe_model
 from node.worker.poison import poison_weights
 from protocol.learning.artifact_format import ModelSchema
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationChoice
 from protocol.units import SCORE_WHOLE, Ppm
 
 _ATTACK_STREAM: Final = 0x61747461
@@ -47,7 +47,7 @@ class _Loaded:
     model: torch.nn.Module
     tensors: ModelTensors
     schema: ModelSchema
-    aggregation: AggregationRule
+    aggregation: AggregationChoice
     attack: AttackKind
     attack_strength: float
     device: torch.device

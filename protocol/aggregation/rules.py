@@ -1,77 +1,97 @@
-"""The aggregation rules: how the integers of several members become one numerator and one divisor (F5).
+"""The aggregation rules: from the network's choice to a recipe for the updates at hand (F5).
 
-A rule works on integers only and gives the same result for any order of the members. What the numerator means in
-weights is decided by :mod:`protocol.aggregation.fixed_point`. New rules are entries of the table, nothing else.
+The order of the updates is that of their artifact digests, which decides ties and nothing else. Rules that allow for f
+malicious updates take the assumed share of those at hand, rounded up. Where there are too few for that f, f is as large
+as the rule can bear; where there are too few for f = 1, the median takes the rule's place.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from protocol.aggregation.products import Products, compute_squared_distances
+from protocol.aggregation.recipes import NearMedianMean, Recipe, TrimmedMean, make_mean, make_median
+from protocol.aggregation.selection import select_bulyan, select_krum
+from protocol.aggregation.weighting import weigh_centered_clipping, weigh_clipped_mean, weigh_geometric_median
+from protocol.errors import InvariantViolation
+from protocol.parameters import UPDATE_COUNT_MAX, AggregationChoice, AggregationRule, compute_malicious_count_max
+from protocol.units import BPS_WHOLE
 
-from protocol.parameters import AggregationRule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Combined:
-    """The members' integers joined by a rule: ``numerator / divisor`` for each weight."""
-
-    numerator: NDArray[np.int64]
-    """int64 [parameters]."""
-    divisor: int
-    """At least 1."""
-
-
-Rule: TypeAlias = Callable[[NDArray[np.int64]], Combined]
-"""Joins int64 [members, parameters], at least one member."""
-
-
-def compute_mean(aligned: NDArray[np.int64]) -> Combined:
-    """Return the plain mean: the sum over members, to be divided by their number (FedAvg with equal weights).
-
-    H. B. McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017,
-    section 2; equal weights because claimed example counts are not trusted (F3).
-
-    Args:
-        aligned: int64 [members, parameters], to one scale.
-    """
-    return Combined(numerator=aligned.sum(axis=0, dtype=np.int64), divisor=aligned.shape[0])
-
-
-def compute_median(aligned: NDArray[np.int64]) -> Combined:
-    """Return the coordinate-wise median; of an even number of members, the mean of the two in the middle.
-
-    D. Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML 2018, definition 1.
-
-    Args:
-        aligned: int64 [members, parameters], to one scale.
-    """
-    ordered = _sort_members(aligned)
-    middle = len(ordered) // 2
-    if len(ordered) % 2 == 1:
-        return Combined(numerator=ordered[middle], divisor=1)
-    return Combined(numerator=ordered[middle - 1] + ordered[middle], divisor=2)
-
-
-def _sort_members(aligned: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return the members' integers in ascending order, weight by weight: int64 [parameters] for each rank.
-
-    Odd-even transposition (N. Haberman, 1972): every step compares whole rows at once, which for as few rows as a round
-    has updates, in slices that fit the processor's cache, is several times faster than numpy's sort along this axis.
-    """
-    rows = list(aligned.copy())
-    spare = np.empty_like(rows[0])
-    for step in range(len(rows)):
-        for lower in range(step % 2, len(rows) - 1, 2):
-            np.minimum(rows[lower], rows[lower + 1], out=spare)
-            np.maximum(rows[lower], rows[lower + 1], out=rows[lower + 1])
-            rows[lower], spare = spare, rows[lower]
-    return rows
-
-
-RULES: Final[Mapping[AggregationRule, Rule]] = MappingProxyType(
-    {AggregationRule.MEAN: compute_mean, AggregationRule.MEDIAN: compute_median}
+RULES_OF_WHOLE_UPDATES: Final = frozenset(
+    {
+        AggregationRule.CLIPPED_MEAN,
+        AggregationRule.KRUM,
+        AggregationRule.MULTI_KRUM,
+        AggregationRule.BULYAN,
+        AggregationRule.GEOMETRIC_MEDIAN,
+        AggregationRule.CENTERED_CLIPPING,
+    }
 )
+"""Those that need inner products, and so a pass over the updates before the one that makes the candidate."""
+
+
+def make_recipe(choice: AggregationChoice, *, update_count: int, products: Products | None) -> Recipe:
+    """Return what a rule does with the updates of a round.
+
+    Args:
+        choice: The network's rule and its numbers.
+        update_count: 1 to 255.
+        products: Of the updates in canonical order, for one of :data:`RULES_OF_WHOLE_UPDATES`; else None.
+
+    Raises:
+        InvariantViolation: No updates, too many, or inner products that are missing or of other updates.
+    """
+    if not 1 <= update_count <= UPDATE_COUNT_MAX:
+        raise InvariantViolation(f"{update_count} updates to aggregate, 1 to {UPDATE_COUNT_MAX} are supported")
+    members = tuple(range(update_count))
+    match choice.rule:
+        case AggregationRule.MEAN:
+            return make_mean(members)
+        case AggregationRule.MEDIAN:
+            return make_median(members)
+        case (
+            AggregationRule.TRIMMED_MEAN | AggregationRule.KRUM | AggregationRule.MULTI_KRUM | AggregationRule.BULYAN
+        ):
+            malicious_count = compute_malicious_count(choice, update_count)
+            if malicious_count is None:
+                return make_median(members)
+            if choice.rule is AggregationRule.TRIMMED_MEAN:
+                # Yin et al. (recipes.make_median), definition 2.
+                return TrimmedMean(members=members, trim_count=malicious_count)
+            return _select(choice.rule, _check_products(products, update_count), malicious_count)
+        case AggregationRule.CLIPPED_MEAN | AggregationRule.GEOMETRIC_MEDIAN | AggregationRule.CENTERED_CLIPPING:
+            return _weigh(choice, _check_products(products, update_count))
+
+
+def compute_malicious_count(choice: AggregationChoice, update_count: int) -> int | None:
+    """Return how many malicious ones among so many updates a rule allows for.
+
+    Returns:
+        The assumed share, rounded up, or what the rule can bear if that is less; None where it cannot bear even one,
+        or has too few updates to do anything.
+    """
+    assumed = -(-update_count * choice.malicious_assumed_bps // BPS_WHOLE)
+    bearable = compute_malicious_count_max(choice.rule, update_count)
+    return None if bearable < min(assumed, 1) else min(assumed, bearable)
+
+
+def _check_products(products: Products | None, update_count: int) -> Products:
+    if products is None or len(products) != update_count:
+        raise InvariantViolation("this rule needs the inner products of the updates that it joins")
+    return products
+
+
+def _select(rule: AggregationRule, products: Products, malicious_count: int) -> Recipe:
+    distances = compute_squared_distances(products)
+    if rule is AggregationRule.BULYAN:
+        selected = select_bulyan(distances, malicious_count=malicious_count)
+        return NearMedianMean(members=selected, keep_count=len(selected) - 2 * malicious_count)
+    select_count = 1 if rule is AggregationRule.KRUM else len(products) - malicious_count
+    return make_mean(select_krum(distances, malicious_count=malicious_count, select_count=select_count))
+
+
+def _weigh(choice: AggregationChoice, products: Products) -> Recipe:
+    radius_micro, iterations = choice.clip_radius_micro, choice.aggregation_iterations
+    if choice.rule is AggregationRule.CLIPPED_MEAN:
+        return weigh_clipped_mean(products, radius_micro=radius_micro)
+    if choice.rule is AggregationRule.CENTERED_CLIPPING:
+        return weigh_centered_clipping(products, radius_micro=radius_micro, iterations=iterations)
+    return weigh_geometric_median(products, iterations=iterations)

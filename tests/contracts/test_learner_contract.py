@@ -19,7 +19,7 @@ from protocol.learning.artifact_format import (
     check_scale_exponents,
     check_update_header,
 )
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationRule, Parameters, get_aggregation_choice
 from protocol.units import SCORE_WHOLE, MemberId
 from tests.helpers import SCHEMA
 from tests.node.fakes import FakeLearner, make_model_bytes
@@ -63,7 +63,7 @@ async def open_subject(implementation: str, folder: Path) -> AsyncIterator[Subje
         parameters=(),
         member_index=0,
         member_count=7,
-        aggregation=AggregationRule.MEDIAN,
+        aggregation=get_aggregation_choice(Parameters(aggregation=AggregationRule.MEDIAN)),
         schema=None,
     )
     with trio.fail_after(60):

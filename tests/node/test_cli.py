@@ -5,12 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import structlog
 
 import cli
+from node.commands.common import AggregationName
 from node.json_values import JsonObject, get_list, get_object
+from protocol.parameters import AggregationRule
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
@@ -72,12 +75,13 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
     assert code == 0
     assert out.startswith("good: ada, member ")
 
-    options = ("--name", "trial", "--rounds", "9", "--aggregation", "mean", "--set", "train_deadline_ms=5000")
+    options = ("--name", "trial", "--rounds", "9", "--aggregation", "trimmed_mean", "--set", "train_deadline_ms=5000")
     code, out, _ = invoke("genesis", "create", *map(str, cards), *options, "-o", str(tmp_path / "shared"), "--json")
     assert code == 0
     created: JsonObject = get_object(json.loads(out))
     parameters = get_object(created["parameters"])
-    assert (parameters["rounds_max"], parameters["aggregation"], parameters["train_deadline_ms"]) == (9, "mean", 5_000)
+    chosen = [parameters[name] for name in ("rounds_max", "aggregation", "train_deadline_ms")]
+    assert chosen == [9, "trimmed_mean", 5_000]
     assert [get_object(member)["name"] for member in get_list(created["members"])] == sorted(
         ("ada", "bob", "cyd"), key=lambda name: str(json.loads((tmp_path / f"{name}.card").read_text())["member"])
     )
@@ -92,6 +96,10 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
     code, _, err = invoke("genesis", "create", *map(str, cards), "-o", str(tmp_path / "shared"))
     assert (code, err.count("\n")) == (64, 1)
     assert "genesis.json exists" in err
+
+
+def test_every_rule_has_its_name_on_the_command_line() -> None:
+    assert get_args(AggregationName) == tuple(rule.name.lower() for rule in AggregationRule)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +126,7 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
         (("demo", "--nodes", "1"), 64, "--nodes 1: give 2 to 40"),
         (("demo", "--set", "speed=9"), 64, "unknown parameter 'speed'"),
         (("demo", "--set", "block_interval_ms=fast"), 64, "it must be an integer"),
+        (("demo", "--aggregation", "krum"), 64, "aggregation krum needs proposer_count of at least 5"),
         (("demo", "--param", "split"), 64, "'split' is not key=value"),
     ],
 )

@@ -9,7 +9,14 @@ from node.failures import raise_cause
 from node.founding import build_parameters, parse_pairs
 from node.testnet import find_free_ports
 from protocol.errors import InvariantViolation
-from protocol.parameters import AggregationRule, Parameters, Preset
+from protocol.parameters import (
+    AggregationChoice,
+    AggregationRule,
+    Parameters,
+    Preset,
+    get_aggregation_choice,
+)
+from protocol.units import Bps
 
 
 def test_what_is_not_chosen_is_the_presets() -> None:
@@ -32,6 +39,21 @@ def test_choices_and_settings_come_on_top_of_the_preset() -> None:
     assert (parameters.preset, parameters.seal_deadline_ms) == (Preset.PAPER, 700)
 
 
+def test_the_numbers_of_a_rule_are_settings() -> None:
+    parameters = build_parameters(
+        preset=Preset.NEUTRAL,
+        member_count=9,
+        choices={"aggregation": AggregationRule.BULYAN, "proposer_count": 7},
+        settings=("malicious_assumed_bps=1500", "clip_radius_micro=2500000", "aggregation_iterations=9"),
+    )
+    assert get_aggregation_choice(parameters) == AggregationChoice(
+        rule=AggregationRule.BULYAN,
+        malicious_assumed_bps=Bps(1_500),
+        clip_radius_micro=2_500_000,
+        aggregation_iterations=9,
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -40,6 +62,7 @@ def test_choices_and_settings_come_on_top_of_the_preset() -> None:
         ("seal_deadline_ms=soon", "must be an integer"),
         ("seal_deadline_ms=1", "must be from 100"),
         ("voter_count_max=4", "voter_count_max is even"),
+        ("malicious_assumed_bps=5000", "must be from 0 to 4999"),
         ("seal_deadline_ms", "is not key=value"),
     ],
 )

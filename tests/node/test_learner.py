@@ -13,7 +13,7 @@ import trio
 from node.errors import WorkerFailed
 from node.learner import LearnerSettings, WorkerLearner, open_learner
 from node.ports import Learner
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationRule, Parameters, get_aggregation_choice
 from protocol.units import Millis
 
 PATIENCE_S = 60.0
@@ -27,7 +27,7 @@ def make_settings(
         parameters=parameters,
         member_index=0,
         member_count=3,
-        aggregation=AggregationRule.MEDIAN,
+        aggregation=get_aggregation_choice(Parameters(aggregation=AggregationRule.MEDIAN)),
         schema=None,
         timeout_request_ms=Millis(timeout_request_ms),
     )

@@ -32,7 +32,7 @@ from protocol.learning.artifact_format import (
     check_update_header,
     compute_model_header,
 )
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationRule, Parameters, get_aggregation_choice
 from protocol.units import Ppm
 
 LOAD = LoadTask(
@@ -40,7 +40,7 @@ LOAD = LoadTask(
     parameters=(),
     member_index=0,
     member_count=3,
-    aggregation=AggregationRule.MEAN,
+    aggregation=get_aggregation_choice(Parameters(aggregation=AggregationRule.MEAN)),
     schema=None,
     attack="none",
     attack_strength_ppm=4_000_000,
@@ -143,6 +143,16 @@ def test_aggregating_one_update_gives_the_trained_model_and_leaves_frozen_tensor
 def test_candidate_does_not_depend_on_the_order_of_updates(bench: Bench) -> None:
     one, other = bench.train("one"), bench.train("other", round_number=3)
     assert bench.aggregate(one, other).read_bytes() == bench.aggregate(other, one).read_bytes()
+
+
+@pytest.mark.parametrize("rule", [AggregationRule.CLIPPED_MEAN, AggregationRule.CENTERED_CLIPPING])
+def test_the_chains_numbers_reach_its_rule(tmp_path: Path, rule: AggregationRule) -> None:
+    """F5: a radius of a thousandth shortens the update to it."""
+    parameters = Parameters(aggregation=rule, clip_radius_micro=1_000, aggregation_iterations=3)
+    bench = Bench(tmp_path, replace(LOAD, aggregation=get_aggregation_choice(parameters)))
+    base, candidate = read_tensors(bench.base), read_tensors(bench.aggregate(bench.train("update")))
+    length = np.sqrt(sum(float(np.square(candidate[name] - base[name]).sum()) for name in base))
+    assert length == pytest.approx(0.001 if rule is AggregationRule.CLIPPED_MEAN else 0.003, rel=1e-3)
 
 
 def test_sign_flip_publishes_the_change_times_minus_the_strength(tmp_path: Path) -> None:
