@@ -17,7 +17,7 @@ import trio
 from node.learner import LearnerSettings, WorkerLearner, open_learner
 from node.worker.artifacts import aggregate_artifacts, write_model, write_update
 from protocol.learning.artifact_format import ModelSchema, TensorDtype, TensorSpec
-from protocol.parameters import AggregationRule
+from protocol.parameters import AggregationRule, Parameters, get_aggregation_choice
 
 REPEAT_COUNT = 20
 LARGE_PARAMETER_COUNT = 4 << 20
@@ -49,7 +49,7 @@ async def measure_worker(task: str, folder: Path) -> None:
         parameters=(),
         member_index=0,
         member_count=7,
-        aggregation=AggregationRule.MEDIAN,
+        aggregation=get_aggregation_choice(Parameters(aggregation=AggregationRule.MEDIAN)),
         schema=None,
     )
     async with open_learner(settings) as learner:
@@ -79,7 +79,8 @@ def measure_large_aggregation(folder: Path) -> None:
         updates.append((path, exponents))
     for rule in AggregationRule:
         started = time.perf_counter()
-        aggregate_artifacts(schema, rule, base=folder / "large", updates=updates, candidate=folder / "candidate")
+        choice = get_aggregation_choice(Parameters(aggregation=rule))
+        aggregate_artifacts(schema, choice, base=folder / "large", updates=updates, candidate=folder / "candidate")
         print(f"  {rule.name.lower()} of {LARGE_MEMBER_COUNT} updates {time.perf_counter() - started:.2f} s")
 
 
