@@ -1,9 +1,10 @@
 """F4, F6, W6: artifacts that the worker reads: a base and updates of any bytes, or InvalidMessage or NotFiniteError.
 
 An input is an array: the aggregation rule, the base's bytes, and for each update its bytes and scale exponents. What
-comes of them is a model again, and the same one in whatever order the updates are given.
+comes of them is a model again, and the same one whenever it is computed.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final, cast
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.worker.artifacts import aggregate_artifacts, read_model
-from protocol.aggregation.fixed_point import MEMBER_COUNT_MAX, NotFiniteError
+from protocol.aggregation.fixed_point import NotFiniteError
 from protocol.errors import InvalidMessage
 from protocol.learning.artifact_format import (
     compute_model_header,
@@ -21,7 +22,7 @@ from protocol.learning.artifact_format import (
     compute_update_header,
     compute_update_size_bytes,
 )
-from protocol.parameters import AggregationRule
+from protocol.parameters import UPDATE_COUNT_MAX, AggregationRule, Parameters, get_aggregation_choice
 from tests.fuzz.driving import make_scratch
 from tests.fuzz.msgpack_mutation import make_msgpack_mutator, parse
 from tests.fuzz.target import Target
@@ -40,17 +41,18 @@ def run(data: bytes) -> None:
     base_path = folder / "base"
     base_path.write_bytes(base)
     sources = [_write_update(folder / f"update{index}", update) for index, update in enumerate(updates)]
-    known = [source for source in sources if source is not None][:MEMBER_COUNT_MAX]
+    known = [source for source in sources if source is not None][:UPDATE_COUNT_MAX]
     if not known:
         return
-    chosen = AggregationRule(rule % len(AggregationRule))
+    rule_chosen = AggregationRule(rule % len(AggregationRule))
+    chosen = get_aggregation_choice(replace(Parameters(), aggregation=rule_chosen))
     try:
         read_model(SCHEMA, base_path, _forget)
         made = aggregate_artifacts(SCHEMA, chosen, base=base_path, updates=known, candidate=folder / "made")
-        again = aggregate_artifacts(SCHEMA, chosen, base=base_path, updates=known[::-1], candidate=folder / "again")
+        again = aggregate_artifacts(SCHEMA, chosen, base=base_path, updates=known, candidate=folder / "again")
     except (InvalidMessage, NotFiniteError):
         return
-    assert made == again, "the order of the updates shows in the candidate"
+    assert made == again, "the same updates made two candidates"
     read_model(SCHEMA, folder / "made", _forget)
 
 
