@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 import trio
 from node.learner import LearnerSettings, open_learner
-from protocol.parameters import AggregationRule
+from protocol.parameters import Parameters, get_aggregation_choice
 
 async def main(folder: Path, mood: str) -> None:
     settings = LearnerSettings(
         task="tests.node.odd_task:OddTask", parameters=(("mood", mood), ("sign", str(folder / "sign"))), member_index=0,
-        member_count=3, aggregation=AggregationRule.MEAN, schema=None,
+        member_count=3, aggregation=get_aggregation_choice(Parameters()), schema=None,
     )
     async with open_learner(settings) as learner:
         await learner.describe(initial_model=folder / "base")
