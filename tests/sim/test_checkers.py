@@ -167,10 +167,10 @@ def test_a_buffer_without_a_window_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_timeouts_that_stay_short_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """C11: in a slow network every view is given up before its block is there."""
-    slow = replace(SCENARIOS["calm-4"], heal_ms=100_000, faults=Faults(delay_ms_max=1_500), deadline_ms=200_000)
+    slow = replace(SCENARIOS["calm-4"], heal_ms=100_000, faults=Faults(delay_ms_max=1_200), deadline_ms=200_000)
     assert find_failure(slow, range(2)) == ""
     monkeypatch.setattr(Pacemaker, "compute_timeout_ms", lambda self: self._parameters.timeout_view_ms)
-    assert find_failure(replace(slow, deadline_ms=90_000)) == "not done in time"
+    assert find_failure(replace(slow, deadline_ms=60_000)) == "not done in time"
 
 
 def test_evidence_that_is_never_used_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ def has_odd_bitmaps(said: Said) -> bool:
         ("replayer-4", has_repetitions),
         ("spammer-4", has_far_votes),
         ("spammer-4", has_large_operations),
-        ("spammer-7", has_two_proposals_of_one_view),
+        ("spammer-5", has_two_proposals_of_one_view),
         ("withholder-7", has_few_receivers),
         ("bitmap-forger-4", has_odd_bitmaps),
     ],

@@ -27,7 +27,7 @@ from tests.sim.node import SimNode
 from tests.sim.scenarios import PARAMETERS, SCENARIOS, TOKEN, build_cluster, describe, run_scenario
 
 ROOT = Path(__file__).parents[2]
-SEED_COUNTS = {name: 2 if scenario.node_count == 7 else 5 for name, scenario in SCENARIOS.items()}
+SEED_COUNTS = {name: 2 if scenario.node_count > 5 else 4 for name, scenario in SCENARIOS.items()}
 SEED_COUNTS |= {"standstill-4": 2, "long-standstill-4": 1}
 RUNS = [(name, seed) for name, count in SEED_COUNTS.items() for seed in range(count)]
 SETTLING_MS, QUIET_MS = 30_000, 600_000
