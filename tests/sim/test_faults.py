@@ -106,20 +106,22 @@ def test_a_long_standstill_is_longer_than_any_message() -> None:
 # Adversaries.
 
 
-def listen(monkeypatch: pytest.MonkeyPatch, name: str) -> Said:
-    """Run a scenario and return what its adversaries said."""
-    said: Said = []
+def listen(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Said]:
+    """Run three seeds of a scenario and return what its adversaries said in each."""
+    said: list[Said] = []
     publish = Cluster._publish
 
     def publish_and_note(
         self: Cluster, node: SimNode, topic: Topic, message: bytes, receivers: Sequence[int]
     ) -> None:
         if not node.is_honest:
-            said.append((receivers, topic, message))
+            said[-1].append((receivers, topic, message))
         publish(self, node, topic, message, receivers)
 
     monkeypatch.setattr(Cluster, "_publish", publish_and_note)
-    run_scenario(name, 1)
+    for seed in range(3):
+        said.append([])
+        run_scenario(name, seed)
     return said
 
 
@@ -182,21 +184,20 @@ def has_odd_bitmaps(said: Said) -> bool:
     [
         ("nullifier-4", lambda said: has_votes(said, VoteKind.NULLIFY)),
         ("contradictor-4", lambda said: has_votes(said, VoteKind.NULLIFY, VoteKind.FINALIZE)),
-        ("forking-leader-7", has_two_proposals_of_one_view),
-        ("forking-leader-7", has_old_parents),
+        ("forking-leader-5", has_two_proposals_of_one_view),
+        ("forking-leader-5", has_old_parents),
         ("replayer-4", has_repetitions),
         ("spammer-4", has_far_votes),
         ("spammer-4", has_large_operations),
         ("spammer-5", has_two_proposals_of_one_view),
-        ("withholder-7", has_few_receivers),
+        ("withholder-4", has_few_receivers),
         ("bitmap-forger-4", has_odd_bitmaps),
     ],
 )
 def test_adversaries_do_what_they_are_called_after(
     monkeypatch: pytest.MonkeyPatch, name: str, does: Callable[[Said], bool]
 ) -> None:
-    said = listen(monkeypatch, name)
-    assert does(said)
+    assert any(does(said) for said in listen(monkeypatch, name))
 
 
 @pytest.mark.parametrize("forge", FORGERIES)
