@@ -17,7 +17,7 @@ from protocol.consensus.voting_guard import VotingGuard
 from protocol.errors import InvalidMessage, ProtocolError
 from protocol.gossip import Topic
 from protocol.interface import AskWitnesses, Effect, Observe, Persist, PersistBlock
-from protocol.journal import OwnOperationRecord, OwnProposalRecord, VotingFloorRecord
+from protocol.journal import OwnOperationRecord, OwnProposalRecord
 from protocol.operations import Payload
 from protocol.units import View
 from tests.sim.memory_disk import seal, unseal
@@ -142,9 +142,8 @@ def test_a_node_that_hides_its_amnesia_is_caught(
 
 def test_a_status_that_calls_a_silent_node_voting_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """C10."""
-    monkeypatch.setattr("node.observations.VotingSuspended", VotingFloorRecord)
-    monkeypatch.setattr("node.observations.log_observation", lambda _observation: None)
-    assert "the status does not say" in find_failure("lost-databases")
+    monkeypatch.setattr(VotingGuard, "explain", lambda *_: None)
+    assert "does not say why it is silent" in find_failure("lost-databases")
 
 
 def test_blame_for_what_is_merely_late_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

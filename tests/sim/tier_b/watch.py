@@ -115,8 +115,8 @@ class Watch:
             self.resumptions += isinstance(observation, VotingResumed)
         if isinstance(node.told, VotingSuspended):
             assert node.told.reason, "the operator is told no reason"
-            silence = str(node.node.engine.explain_silence())
-            assert silence == node.told.reason or "no validator" in silence, "the status does not say why it is silent"
+            silence = node.node.engine.explain_silence()
+            assert silence == node.told.reason, f"the status of {node.name} does not say why it is silent, but {silence}"
         if not node.machine.is_amnesiac:
             return
         assert node.told is not None, f"{node.name} has lost its votes and tells nobody"
