@@ -13,7 +13,7 @@ from node.submissions import Judged, Submissions, TellSigned, _Submission
 from protocol.admission import Admitted, GossipAdmission
 from protocol.audit import AuditFailure
 from protocol.blocks import Block
-from protocol.consensus.voting_guard import VotingGuard
+from protocol.consensus.voting_guard import LOG_IS_GONE, VotingGuard
 from protocol.errors import InvalidMessage, ProtocolError
 from protocol.gossip import Topic
 from protocol.interface import AskWitnesses, Effect, Observe, Persist, PersistBlock
@@ -87,7 +87,7 @@ def test_a_record_that_is_never_written_is_caught(
 
 
 def test_a_disk_that_loses_everything_without_saying_so_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C10: the vote log is lost, and the marker that would tell of it as well."""
+    """C10: the vote log is lost, the marker that would tell of it as well, and nobody listens to those who know."""
     cut_power = Machine.cut_power
 
     def lose_everything(machine: Machine) -> None:
@@ -96,6 +96,7 @@ def test_a_disk_that_loses_everything_without_saying_so_is_caught(monkeypatch: p
         machine._memory.marker = 0
         machine.ledgers_lost += 1
 
+    monkeypatch.setattr(VotingGuard, "notice", lambda _guard, _vote: [])
     monkeypatch.setattr(Machine, "cut_power", lose_everything)
     assert "signed two" in find_failure("power-cuts", range(12))
 
@@ -136,8 +137,15 @@ def test_a_node_that_hides_its_amnesia_is_caught(
         return [effect for effect in effects if isinstance(effect, (AskWitnesses, *kept))]
 
     monkeypatch.setattr(VotingGuard, "start", start_all_the_same)
+    monkeypatch.setattr(VotingGuard, "explain", lambda *_: LOG_IS_GONE)
     monkeypatch.setattr(VotingGuard, "notice", lambda _guard, _vote: [])
     assert words in find_failure("lost-databases", range(6))
+
+
+def test_a_node_that_does_not_listen_to_who_has_seen_its_votes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C10: restored from an old backup, it signs again what it has signed otherwise before."""
+    monkeypatch.setattr(VotingGuard, "notice", lambda _guard, _vote: [])
+    assert "signed two things" in find_failure("old-backups", range(16))
 
 
 def test_a_status_that_calls_a_silent_node_voting_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,13 @@ def test_who_has_lost_its_votes_is_silent_for_a_while(name: str) -> None:
         assert world.watch.resumptions >= 1
 
 
+def test_who_was_restored_from_a_backup_learns_from_others_that_it_is_old() -> None:
+    """C10: nothing on its own disk tells."""
+    worlds = [*run("old-backups"), *run("old-backups-5")]
+    assert sum(world.watch.suspensions for world in worlds) >= 1
+    assert all(world.watch.suspensions == 0 for world in run("power-cuts"))
+
+
 @pytest.mark.parametrize(
     ("name", "strike"),
     [

@@ -38,6 +38,9 @@ def check_end(watch: Watch, network: MemoryNetwork, census: Census) -> None:
     roots = {node.name: (node.state.height, compute_state_root(node.state)) for node in nodes}
     assert len(set(roots.values())) == 1, f"the ledgers differ: {roots}"
     truthful = {node.member for node in nodes}
+    for (name, task), count in census.alive.items():
+        is_endless = task.endswith("_run_job") and count > OWN_WORK_MAX
+        assert not is_endless, f"{name} still works on {count} orders though all is done"
     for node in watch.nodes.values():
         blamed = {member: score for member, score in node.scores.items() if score < 0 and member in truthful}
         assert not blamed, f"{node.name} holds against honest members: {blamed}"

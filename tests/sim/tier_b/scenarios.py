@@ -12,7 +12,8 @@ import pytest
 import structlog
 import trio
 
-from tests.sim.byzantine import equivocator, forger, silent, twin
+from tests.sim.byzantine import equivocator, forger, forking_leader, silent, twin
+from tests.sim.catalogue import make_any
 from tests.sim.memo import remember_signatures
 from tests.sim.tier_b.one_loop import run_virtual
 from tests.sim.tier_b.scenario import Scenario, Strike
@@ -74,6 +75,17 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         strikes={Strike.LOST_MARKER: 2, Strike.STOP: 3},
         loss=0.05,
     ),
+    "old-backups": Scenario(
+        rounds=6,
+        idle_block_ms=1_500,
+        faulty_s=8.0,
+        sqlite_count=1,
+        strikes={Strike.OLD_BACKUP: 3, Strike.POWER_CUT: 2},
+        loss=0.05,
+    ),
+    "old-backups-5": replace(
+        ROUGH, node_count=5, rounds=6, idle_block_ms=1_500, strikes={Strike.OLD_BACKUP: 2, Strike.PARTITION: 2}
+    ),
     # People, workers, misbehaviour, too much of everything.
     "operators": Scenario(has_operators=True, strikes={Strike.POWER_CUT: 5, Strike.STOP: 3}, loss=0.05),
     "broken-workers": Scenario(rounds=4, worker_failures=0.3, strikes={Strike.STOP: 2}),
@@ -84,6 +96,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "equivocator": replace(ROUGH, rounds=4, adversary=equivocator.make, convicts=True, strikes={Strike.STOP: 2}),
     "twin": replace(ROUGH, rounds=4, adversary=twin.make, convicts=True, strikes={Strike.POWER_CUT: 2}),
     "forger": replace(ROUGH, adversary=forger.make, strikes={Strike.POWER_CUT: 3}, sqlite_count=1),
+    "any-adversary": replace(ROUGH, node_count=5, adversary=make_any, strikes={Strike.POWER_CUT: 3}, sqlite_count=1),
+    "forking-leader": replace(ROUGH, rounds=4, adversary=forking_leader.make, convicts=True, has_operators=True),
     "everything": replace(
         ROUGH,
         sqlite_count=2,
