@@ -108,7 +108,8 @@ class Workbench:
         """Let go of artifacts that no rule needs any more, and stop fetching them."""
         forgotten = tuple(digests)
         for digest in forgotten:
-            job = self._jobs.get(("fetch", digest))
+            # Taken out at once, because the core may ask for it again before the job has ended.
+            job = self._jobs.pop(("fetch", digest), None)
             if job is not None:
                 job.scope.cancel()
         self._tools.fetcher.forget(forgotten)
@@ -137,7 +138,8 @@ class Workbench:
                 event = await self._do(job.order)
         finally:
             # Before the result is told, because the core may ask for the same work again at once.
-            del self._jobs[key]
+            if self._jobs.get(key) is job:
+                del self._jobs[key]
         if job.scope.cancelled_caught:
             _log.info("work_dropped", work=type(job.order).__name__)
         if event is not None:

@@ -223,9 +223,9 @@ class Engine:
 
     def _on_operation(self, encoded: bytes) -> None:
         operation = decode_operation(encoded)
-        if self._mempool.add(encoded, operation, self.state) and self._holdings.is_wanted(operation, self.state):
+        if self._mempool.add(encoded, operation, self.state):
             # Fetched ahead of the block, so that votes need not wait for it.
-            self._effects.extend(self._holdings.fetch(operation))
+            self._effects.extend(self._holdings.fetch_ahead(operation, self.state))
 
     def _on_blocks(self, event: BlocksFetched, now_ms: Millis) -> None:
         """Take final blocks, one epoch at a time: each is checked against its own validators (C13, C14)."""
@@ -285,8 +285,8 @@ class Engine:
         self._effects.append(observe_block(final, outcome))
         if outcome.settled is not None:
             forgettable = self._duties.on_settled(outcome.settled, self.state)
-            self._effects.append(ForgetArtifacts(digests=forgettable))
-            self._holdings.forget_requests()
+            dropped = self._holdings.forget_requests(outcome.settled.update_digests)
+            self._effects.append(ForgetArtifacts(digests=tuple(sorted({*forgettable, *dropped}))))
         self._effects += observe_phase(before, self.state)
         self._mempool.prune(self.state)
         self._wants_step = True

@@ -1,8 +1,14 @@
 """Which artifacts this node holds, and which of those that manifests name it has asked for (F3).
 
 A manifest that the ledger would refuse in any state is worth no download, so nobody can make this node ask for an
-artifact of another size than the chain's updates have.
+artifact of another size than the chain's updates have. Before its manifest is ordered an artifact is asked for only a
+few times for each member, and when the round is over nothing is looked for any longer that the ledger does not name:
+otherwise one member could name more artifacts than there is room for, and never give any.
 """
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
 
 from protocol.blocks import Block
 from protocol.errors import InvalidMessage
@@ -12,7 +18,10 @@ from protocol.learning.manifest import check_manifest
 from protocol.ledger.state import LedgerState
 from protocol.operations import Operation, SubmitUpdate, decode_operation
 from protocol.parameters import Parameters
-from protocol.units import Digest
+from protocol.units import Digest, MemberId
+
+AHEAD_PER_MEMBER_MAX: Final = 2
+"""Updates of one member that are fetched before they are ordered, in one round; an honest one has one."""
 
 
 class Holdings:
@@ -25,6 +34,8 @@ class Holdings:
         self.digests = set(held)
         """The complete artifacts on disk."""
         self._asked: set[Digest] = set()
+        self._ahead: Counter[MemberId] = Counter()
+        """How many of each member's were asked for before they were ordered."""
 
     def is_held(self, manifest: SubmitUpdate) -> bool:
         """Return whether the artifact that a manifest names is on disk."""
@@ -35,12 +46,13 @@ class Holdings:
         operations = (decode_operation(encoded) for encoded in block.operations)
         return tuple(operation for operation in operations if self._is_missing(operation))
 
-    def is_wanted(self, operation: Operation, state: LedgerState) -> bool:
-        """Return whether an operation names a missing artifact that the open round may need, before it is ordered."""
-        current, payload = state.round, operation.content.payload
-        if current is None or not isinstance(payload, SubmitUpdate) or self.is_held(payload):
-            return False
-        return payload.round == current.round and operation.content.member in current.proposers
+    def fetch_ahead(self, operation: Operation, state: LedgerState) -> list[FetchArtifact]:
+        """Return the request for an artifact that the open round may need, before its manifest is ordered."""
+        member = operation.content.member
+        if not self._is_wanted(operation, state) or self._ahead[member] >= AHEAD_PER_MEMBER_MAX:
+            return []
+        self._ahead[member] += 1
+        return self.fetch(operation)
 
     def fetch(self, operation: Operation) -> list[FetchArtifact]:
         """Return the request for an operation's artifact, unless it was made before or the manifest is wrong."""
@@ -61,9 +73,25 @@ class Holdings:
             )
         ]
 
-    def forget_requests(self) -> None:
-        """Let everything be asked for again: a round is over."""
+    def forget_requests(self, named: Iterable[Digest]) -> set[Digest]:
+        """Let everything be asked for again: a round is over.
+
+        Args:
+            named: The artifacts that the ledger names.
+
+        Returns:
+            What was asked for, is not here, and is not named: nobody needs it any more.
+        """
+        dropped = self._asked - self.digests - set(named)
         self._asked.clear()
+        self._ahead.clear()
+        return dropped
+
+    def _is_wanted(self, operation: Operation, state: LedgerState) -> bool:
+        current, payload = state.round, operation.content.payload
+        if current is None or not isinstance(payload, SubmitUpdate) or self.is_held(payload):
+            return False
+        return payload.round == current.round and operation.content.member in current.proposers
 
     def _is_missing(self, operation: Operation) -> bool:
         payload = operation.content.payload

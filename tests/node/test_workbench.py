@@ -222,6 +222,21 @@ async def test_a_model_that_is_still_worked_on_may_be_forgotten_while_it_is_fetc
         assert bench.mine.get_path(digest).with_suffix(".forgotten").exists()
 
 
+async def test_what_is_forgotten_and_ordered_again_at_once_is_fetched(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    content = make_update_bytes(1)
+    digest = compute_digest_of(content)
+    order = FetchArtifact(digest=digest, bytes_expected=len(content), source=PEER, scale_exponents=EXPONENTS)
+    async with run_workbench(tmp_path) as bench:
+        bench.workbench.start(order)
+        await trio.sleep(10.0)
+        bench.workbench.forget((digest,))
+        bench.workbench.start(order)
+        await put(bench.theirs, content)
+        assert await bench.take_one() == ArtifactStored(digest=digest)
+
+
 async def test_a_training_ends_soon_after_its_round_has_settled(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with run_workbench(tmp_path, FakeLearner(takes_s=1_000.0)) as bench:
         model = await put(bench.mine, make_model_bytes(1))

@@ -4,15 +4,24 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from protocol.codec import encode
+from protocol.genesis import compute_chain_id
+from protocol.gossip import Topic
+from protocol.holdings import AHEAD_PER_MEMBER_MAX
+from protocol.learning.artifact_format import compute_update_size_bytes, get_trainable_tensors
 from protocol.ledger.state import get_account
+from protocol.mempool import PENDING_PER_MEMBER_MAX
+from protocol.messages import OperationMessage
 from protocol.observations import VotingResumed, VotingSuspended
-from protocol.operations import Unbond
-from protocol.outcomes import RoundRecord
-from protocol.units import Digest, Round, Stake
+from protocol.operations import SubmitUpdate, Unbond, sign_operation
+from protocol.outcomes import Phase, RoundRecord
+from protocol.units import Digest, Round, Sequence, Stake
+from tests.sim.tier_b.learner import SCALE_EXPONENT
 from tests.sim.tier_b.scenario import Scenario
 from tests.sim.tier_b.scenarios import run_world
 from tests.sim.tier_b.whole import WholeNode
 from tests.sim.tier_b.world import POLL_S, World
+from tests.values import make_digest
 
 ENDLESS = Scenario(rounds=0, virtual_s_max=1_500.0)
 
@@ -185,3 +194,62 @@ def test_an_operation_that_was_on_disk_is_executed_though_everybody_lost_power()
         assert all(get_account(node.state, asking.member).next_sequence > number for node in world.nodes)
 
     tell(ENDLESS, story)
+
+
+def test_nobody_looks_for_an_artifact_that_is_nowhere_for_longer_than_its_round() -> None:
+    """F3: one proposer names hundreds of updates that it never gives; what others do about it ends with the round."""
+    searches: list[int] = []
+
+    async def story(world: World) -> None:
+        world.bring_up(*world.nodes)
+        for number in range(1, 4):
+            await world.wait_rounds(number, *world.nodes)
+            namer = await wait_for_proposer(world)
+            others = [node for node in world.nodes if node is not namer]
+            for operation in name_artifacts(namer):
+                for other in others:
+                    namer.transport.send(other.member, Topic.OPERATIONS, operation)
+            await trio.sleep(0.5)
+            searches.append(max(count_jobs(world, other) for other in others))
+        await world.wait_rounds(6, *world.nodes)
+        assert max(count_jobs(world, node) for node in world.nodes) <= 4, "the search goes on"
+
+    world = tell(ENDLESS, story)
+    assert 2 <= max(searches) <= AHEAD_PER_MEMBER_MAX + 2, f"{searches} searches at a time for one proposer"
+    assert all(score == 0 for node in world.nodes for score in node.scores.values())
+
+
+async def wait_for_proposer(world: World) -> WholeNode:
+    """Return the node that is to train an update, once there is one."""
+    while True:
+        for node in world.nodes:
+            current = node.state.round
+            if current is not None and current.phase is Phase.TRAIN and node.member in current.proposers:
+                return node
+        await trio.sleep(0.05)
+
+
+def name_artifacts(node: WholeNode) -> list[bytes]:
+    """Return signed operations of a node that submit updates which are nowhere, under numbers that it has not used."""
+    current, genesis = node.state.round, node.genesis
+    assert current is not None
+    first = get_account(node.state, node.member).next_sequence
+    operations = []
+    for number in range(4, PENDING_PER_MEMBER_MAX):
+        manifest = SubmitUpdate(
+            round=current.round,
+            base_digest=current.base_digest,
+            scale_exponents=tuple(SCALE_EXPONENT for _ in get_trainable_tensors(genesis.schema)),
+            artifact_digest=make_digest("nowhere", current.round, number),
+            artifact_bytes=compute_update_size_bytes(genesis.schema),
+            example_count=1,
+        )
+        operation = sign_operation(compute_chain_id(genesis), node.keys.key, Sequence(first + number), manifest)
+        operations.append(encode(OperationMessage(operation=encode(operation), attempt=0)))
+    return operations
+
+
+def count_jobs(world: World, node: WholeNode) -> int:
+    """Return what a node's workbench is busy with."""
+    alive = world.instruments.census.alive
+    return sum(count for (name, task), count in alive.items() if name == node.name and task.endswith("_run_job"))

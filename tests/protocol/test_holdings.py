@@ -1,0 +1,61 @@
+"""Which artifacts a node looks for, and for how long (F3)."""
+
+from protocol.holdings import AHEAD_PER_MEMBER_MAX, Holdings
+from protocol.operations import Operation, decode_operation
+from protocol.units import Digest, MemberId
+from tests.helpers import SCHEMA, LedgerBuilder, make_digest, make_founders, make_manifest
+
+
+def make_holdings(builder: LedgerBuilder) -> Holdings:
+    return Holdings(builder.parameters, SCHEMA, frozenset())
+
+
+def submit(builder: LedgerBuilder, member: MemberId, number: int) -> Operation:
+    """Return a member's operation that names an artifact of its own."""
+    manifest = make_manifest(builder.round, artifact=make_digest("update", member, number))
+    return decode_operation(builder.sign(member, manifest, offset=number))
+
+
+def fetch_ahead(holdings: Holdings, builder: LedgerBuilder, member: MemberId, number: int) -> list[Digest]:
+    return [effect.digest for effect in holdings.fetch_ahead(submit(builder, member, number), builder.state)]
+
+
+def open_training() -> LedgerBuilder:
+    builder = LedgerBuilder(make_founders(4))
+    builder.run_draw()
+    return builder
+
+
+def test_what_a_proposer_names_is_fetched_ahead_once() -> None:
+    builder = open_training()
+    holdings, proposer = make_holdings(builder), builder.round.proposers[0]
+    assert fetch_ahead(holdings, builder, proposer, 0) == [make_digest("update", proposer, 0)]
+    assert fetch_ahead(holdings, builder, proposer, 0) == []
+
+
+def test_who_is_no_proposer_gets_nothing_fetched_ahead() -> None:
+    builder = open_training()
+    stranger = next(keys.member for keys in builder.founders if keys.member not in builder.round.proposers)
+    assert fetch_ahead(make_holdings(builder), builder, stranger, 0) == []
+
+
+def test_only_a_few_are_fetched_ahead_for_one_member_in_a_round() -> None:
+    builder = open_training()
+    holdings, proposer = make_holdings(builder), builder.round.proposers[0]
+    fetched = [number for number in range(10) if fetch_ahead(holdings, builder, proposer, number)]
+    assert fetched == list(range(AHEAD_PER_MEMBER_MAX))
+    # What is in a block is fetched all the same, or nobody could vote for it.
+    assert len(holdings.fetch(submit(builder, proposer, 9))) == 1
+    holdings.forget_requests(())
+    assert fetch_ahead(holdings, builder, proposer, 0) == [make_digest("update", proposer, 0)]
+
+
+def test_after_a_round_nothing_is_looked_for_but_what_is_named() -> None:
+    builder = open_training()
+    holdings, proposer = make_holdings(builder), builder.round.proposers[0]
+    digests = [make_digest("update", proposer, number) for number in range(3)]
+    for number in range(3):
+        holdings.fetch(submit(builder, proposer, number))
+    holdings.digests.add(digests[0])
+    assert holdings.forget_requests((digests[1],)) == {digests[2]}
+    assert holdings.forget_requests(()) == set()
