@@ -9,10 +9,12 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import Parameters, check_parameters
-from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake
+from protocol.units import LEDGER_TIME_MAX_MS, BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake
 
 GENESIS_VERSION: Final = 3
 GENESIS_BYTES_MAX: Final = 4 << 20
+FOUNDER_STAKE_MAX: Final = Stake(10**15)
+"""In micro-tokens; as many founders as a document may have together have less than 64 bits can count."""
 FIRST_EPOCH: Final = Epoch(0)
 
 
@@ -86,6 +88,8 @@ def check_genesis(genesis: Genesis) -> None:
     """
     if genesis.version != GENESIS_VERSION:
         raise InvalidMessage(f"genesis version {genesis.version}; this software knows version {GENESIS_VERSION}")
+    if genesis.created_ms > LEDGER_TIME_MAX_MS:
+        raise InvalidMessage(f"genesis is of time {genesis.created_ms}, later than {LEDGER_TIME_MAX_MS}")
     check_parameters(genesis.parameters)
     members = [founder.member for founder in genesis.founders]
     if len(members) < 2 or members != sorted(set(members)):
@@ -96,8 +100,9 @@ def check_genesis(genesis: Genesis) -> None:
     if len({founder.bls_key for founder in genesis.founders}) != len(names):
         raise InvalidMessage("two founders share a BLS key")
     for founder in genesis.founders:
-        if founder.bonded < 1:
-            raise InvalidMessage(f"founder {founder.name} has no stake")
+        if not 1 <= founder.bonded <= FOUNDER_STAKE_MAX:
+            stake = f"{founder.bonded} micro-tokens, not 1 to {FOUNDER_STAKE_MAX}"
+            raise InvalidMessage(f"founder {founder.name} has {stake}")
         check_possession(founder.bls_key, founder.possession)
     if list(genesis.task.params) != sorted(dict(genesis.task.params).items()):
         raise InvalidMessage("task parameters are not sorted and distinct")

@@ -57,4 +57,7 @@ MICRO_TOKENS_PER_TOKEN: Final = 1_000_000
 BPS_WHOLE: Final = 10_000
 SCORE_WHOLE: Final = Ppm(1_000_000)
 
+LEDGER_TIME_MAX_MS: Final = Millis(2**62)
+"""Later than any clock will be, and so early that a deadline after it still has an encoding."""
+
 ZERO_DIGEST: Final = Digest(bytes(32))

@@ -26,7 +26,7 @@ from protocol.ledger.state import LedgerState, compute_state_root
 from protocol.operations import Operation, check_operation_signature, decode_operation
 from protocol.outcomes import BlockOutcome, Phase
 from protocol.parameters import Parameters
-from protocol.units import Digest, MemberId, Millis
+from protocol.units import LEDGER_TIME_MAX_MS, Digest, MemberId, Millis
 
 
 def apply_block(
@@ -81,6 +81,8 @@ def check_position(state: LedgerState, header: BlockHeader) -> None:
         raise InvalidBlock(header.height, f"view {header.view} is not above its parent's, {state.view}")
     if header.time_ms <= state.time_ms:
         raise InvalidBlock(header.height, f"time {header.time_ms} is not above its parent's, {state.time_ms}")
+    if header.time_ms > LEDGER_TIME_MAX_MS:
+        raise InvalidBlock(header.height, f"time {header.time_ms} is above {LEDGER_TIME_MAX_MS}")
 
 
 def check_block_operations(

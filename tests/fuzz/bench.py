@@ -6,6 +6,7 @@ sees: they vote as it has voted. So a block that this engine votes for becomes f
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, cast, get_args
 
 from protocol.blocks import Block
@@ -36,10 +37,10 @@ from protocol.interface import (
 )
 from protocol.journal import OwnVoteRecord
 from protocol.learning.artifact_format import compute_update_size_bytes, get_trainable_tensors
-from protocol.messages import ConsensusMessage, OperationMessage, Votes
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Votes
 from protocol.operations import decode_operation
-from protocol.units import Millis, Ppm
-from protocol.votes import Vote
+from protocol.units import Epoch, Millis, Ppm, View
+from protocol.votes import Vote, VoteKind
 from tests.fuzz.leading import build_leader_proposal, sign_fitting
 from tests.fuzz.recording import ABSENT, Recording, Snapshot
 from tests.fuzz.shape import count_held, take_shape
@@ -66,6 +67,9 @@ class Bench:
         self._cast: list[Vote] = []
         self._sent: list[Vote] = []
         self._echoed = 0
+        self._given_up: set[tuple[Epoch, View]] = set()
+        self._finalized: set[tuple[Epoch, View]] = set()
+        self._others = replace(everybody, keys=tuple(keys for keys in recording.keys if keys != recording.keys[ABSENT]))
         self._start()
 
     # What an input can do.
@@ -118,12 +122,27 @@ class Bench:
         """Let the other honest members vote as this node has voted."""
         votes, self._echoed = self._sent[self._echoed :], len(self._sent)
         for vote in votes:
+            place = vote.epoch, vote.view
+            if vote.kind is VoteKind.FINALIZE and place in self._given_up:
+                continue
+            if vote.kind is VoteKind.FINALIZE:
+                self._finalized.add(place)
             for entry in self._everybody.get_validators(vote.epoch).validators:
                 keys = self._everybody.by_member[entry.member]
                 if keys not in (self._recording.keys[ABSENT], self._recording.keys[FAULTY]):
                     copied = self._everybody.cast(keys, vote.epoch, vote.kind, vote.view, vote.block_hash)
                     message = encode_union(Votes(votes=(copied,), attempt=0), ConsensusMessage)
                     self.gossip(Topic.CONSENSUS, message, is_late=False)
+
+    def give_up(self, *, is_late: bool) -> None:
+        """Let the others give up the current view, and tell this node so with a certificate."""
+        epoch, view = self.engine.state.epoch, self.engine.consensus.view
+        certificate = self._others.certify(epoch, VoteKind.NULLIFY, view, None)
+        if certificate is None or (epoch, view) in self._finalized:
+            return
+        self._given_up.add((epoch, view))
+        message = Certificates(certificates=(certificate,), attempt=len(self._given_up))
+        self.gossip(Topic.CONSENSUS, encode_union(message, ConsensusMessage), is_late=is_late)
 
     def lead(self, operations: Sequence[bytes], fit: int) -> None:
         """Let the leader of the current view propose, with these operations if it is the faulty member."""
@@ -195,6 +214,10 @@ class Bench:
 
     def _check_state(self) -> None:
         check_supply(self.engine.state)
+        tree = self.engine.consensus.tree
+        certificates = [*tree.notarizations.values(), *tree.nullifications.values(), *tree.finalizations.values()]
+        epochs = {certificate.epoch for certificate in certificates}
+        assert epochs <= {self.engine.state.epoch}, f"certificates of epochs {sorted(epochs)} are held"
         held = count_held(self.engine)
         assert held <= HELD_MAX, f"the engine holds {held} things, {HELD_MAX} are allowed"
         if not self._echoed:

@@ -61,6 +61,13 @@ FAULTS: Final = (
         new="    except MalformedMessage as error:\n        height",
     ),
     Fault(
+        target="audit",
+        what="a block may be so late that a deadline after it has no encoding",
+        path="protocol/ledger/transition.py",
+        old="if header.time_ms > LEDGER_TIME_MAX_MS:",
+        new="if header.time_ms < 0:",
+    ),
+    Fault(
         target="schema",
         what="a header is made for a schema that nobody has checked",
         path="protocol/learning/artifact_format.py",
@@ -185,6 +192,13 @@ FAULTS: Final = (
         path="protocol/consensus/own_votes.py",
         old="return self.is_allowed(view) and not self.has_cast(view, *EXCLUDED_BY[kind])",
         new="return self.is_allowed(view) and not self.has_cast(view, kind)",
+    ),
+    Fault(
+        target="engine",
+        what="a certificate is taken whatever its epoch",
+        path="protocol/consensus/machine.py",
+        old="if certificate.epoch != self.config.validators.epoch or certificate.view <= self.tree.tip.view:",
+        new="if certificate.view <= self.tree.tip.view:",
     ),
     Fault(
         target="engine",

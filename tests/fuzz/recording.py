@@ -77,16 +77,16 @@ class Recording:
         return list(dict.fromkeys(entry.message for entry in self.published if entry.topic is topic))
 
     def build_export(self, *, block_count: int, certified_every: int = 1) -> bytes:
-        """Return the export of the first blocks, each so many of them with its certificate, and the last one."""
+        """Return the export of the first blocks; each so many, and the last of each epoch, have their certificates."""
         blocks = self.blocks[:block_count]
         while blocks and blocks[-1].finalized.certificate is None:
             blocks.pop()
+        certified = {entry.height for entry in blocks if entry.height % certified_every == 0 or entry is blocks[-1]}
+        certified |= {entry.height for entry in blocks if entry.height % EPOCH_BLOCKS == 0}
         exported = [
             ExportedBlock(
                 block=entry.finalized.block,
-                certificate=entry.finalized.certificate
-                if entry.height % certified_every == 0 or entry is blocks[-1]
-                else None,
+                certificate=entry.finalized.certificate if entry.height in certified else None,
                 outcome=entry.outcome,
             )
             for entry in blocks

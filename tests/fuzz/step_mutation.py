@@ -27,11 +27,11 @@ from tests.fuzz.trees import Tree
 from tests.values import make_digest, make_equivocation
 
 STEPS_MAX: Final = 40
-GOSSIP, ADVANCE, BLOCKS, BODY, WORK, ECHO, RESTART, LEAD, SUBMIT = range(9)
+GOSSIP, ADVANCE, BLOCKS, BODY, WORK, ECHO, RESTART, LEAD, SUBMIT, GIVE_UP = range(10)
 TOPICS: Final = tuple(Topic)
 LIKELY_STEPS: Final = (
     *(GOSSIP, GOSSIP, ADVANCE, ADVANCE, ADVANCE, BLOCKS, BODY, WORK, WORK, RESTART),
-    *(ECHO, ECHO, ECHO, ECHO, LEAD, LEAD, LEAD, SUBMIT, SUBMIT),
+    *(ECHO, ECHO, ECHO, ECHO, LEAD, LEAD, LEAD, SUBMIT, SUBMIT, GIVE_UP, GIVE_UP),
 )
 SPANS_MS: Final = (0, 1, 49, 50, 250, 500, 501, 1_000, 2_000, 4_001, 60_000)
 
@@ -121,6 +121,8 @@ class StepMutator:
                 return [LEAD, _draw_fit(chance), [self._make_operation(chance) for _ in range(count)]]
             case kind if kind == SUBMIT:
                 return [SUBMIT, chance.getrandbits(8), chance.random() < 0.2, self._make_operation(chance)]
+            case kind if kind == GIVE_UP:
+                return [GIVE_UP, chance.random() < 0.5]
             case kind if kind == RESTART:
                 return [RESTART, chance.random() < 0.3]
             case kind:

@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable
+from io import BytesIO
 
 import msgpack
 import pytest
 
+from protocol.audit import verify_export
 from protocol.codec import decode
 from protocol.errors import MalformedMessage
 from protocol.gossip import Topic
@@ -82,6 +84,12 @@ def test_the_first_inputs_are_good_ones() -> None:
     assert kinds == set(NAMES)
     with pytest.raises(MalformedMessage):
         CODECS["block"][0](b"")
+
+
+def test_the_first_exports_are_good_ones() -> None:
+    for block_count, certified_every in ((0, 1), (3, 1), (12, 4)):
+        export = record().build_export(block_count=block_count, certified_every=certified_every)
+        assert verify_export(BytesIO(export)).height == block_count
 
 
 def test_a_change_of_what_an_engine_holds_is_seen() -> None:

@@ -37,7 +37,9 @@ def test_a_good_document_decodes_to_itself() -> None:
             with_first(bls_key=SECOND.bls_key, possession=SECOND.possession), "share a BLS key", id="a BLS key twice"
         ),
         pytest.param(with_first(possession=SECOND.possession), "does not verify", id="no possession of the BLS key"),
-        pytest.param(with_first(bonded=Stake(0)), "has no stake", id="no stake"),
+        pytest.param(with_first(bonded=Stake(0)), "0 micro-tokens, not 1 to", id="no stake"),
+        pytest.param(with_first(bonded=Stake(10**15 + 1)), "micro-tokens, not 1 to", id="too much stake"),
+        pytest.param(replace(GENESIS, created_ms=Millis(2**62 + 1)), "of time 46116860", id="beyond all time"),
         pytest.param(
             replace(GENESIS, task=TaskSpec(name="digits", params=(("b", "1"), ("a", "2")))),
             "not sorted",

@@ -13,12 +13,16 @@ from protocol.audit import AuditFailure, verify_export
 from protocol.codec import decode_union, encode_union
 from protocol.errors import MalformedMessage
 from protocol.export import EXPORT_FRAME_BYTES_MAX, ExportedBlock, ExportFrame
+from tests.fuzz.bytes_mutation import EDGES
 from tests.fuzz.export_mutation import make_export_mutator, split_frames
 from tests.fuzz.memo import remember_signatures
-from tests.fuzz.msgpack_mutation import make_msgpack_mutator
+from tests.fuzz.msgpack_mutation import make_msgpack_mutator, pack, parse
 from tests.fuzz.recording import record
 from tests.fuzz.signing import Signer, make_signer
 from tests.fuzz.target import Mutator, Target
+
+HEADER_SHARE: Final = 0.3
+"""How many changes write a number at an edge into a block's header; by itself that is hardly ever hit."""
 
 
 def run(data: bytes) -> None:
@@ -59,11 +63,27 @@ def _sign_frame(frame: bytes) -> bytes:
     return encode_union(replace(decoded, block=block, certificate=certificate), ExportFrame)
 
 
+def _change_number(frame: bytes, chance: random.Random) -> bytes:
+    """Write an edge into one of a block's own numbers, and have it signed and certified again."""
+    tree = parse(frame)
+    match tree:
+        case [int(), [list(header), *_], *_]:
+            places = [place for place, value in enumerate(header) if isinstance(value, int)]
+        case _:
+            return frame
+    if places:
+        header[chance.choice(places)] = chance.choice(EDGES)
+    changed = pack(tree)
+    return frame if changed is None else _sign_frame(changed)
+
+
 def _make_mutator() -> Mutator:
     frames = [frame for seed in make_seeds() for frame in split_frames(seed) or ()]
     change = make_msgpack_mutator(frames)
 
     def change_frame(frame: bytes, chance: random.Random) -> bytes:
+        if chance.random() < HEADER_SHARE:
+            return _change_number(frame, chance)
         changed = change(frame, chance)
         return _sign_frame(changed) if chance.random() < 0.5 else changed
 

@@ -20,6 +20,7 @@ from tests.fuzz.step_mutation import (
     BLOCKS,
     BODY,
     ECHO,
+    GIVE_UP,
     GOSSIP,
     LEAD,
     RESTART,
@@ -75,6 +76,8 @@ def _happen(bench: Bench, step: Tree) -> None:
             bench.lead([operation for operation in operations if isinstance(operation, bytes)], fit)
         case [int(kind), int(fit), bool(is_late), bytes(operation)] if kind == SUBMIT:
             bench.submit(operation, fit, is_late=is_late)
+        case [int(kind), bool(is_late)] if kind == GIVE_UP:
+            bench.give_up(is_late=is_late)
         case [int(kind), bool(loses_journal)] if kind == RESTART:
             bench.restart(loses_journal=loses_journal)
         case _:

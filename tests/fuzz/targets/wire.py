@@ -160,4 +160,4 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
     return kind + _get_mutator()(data[1:], chance)
 
 
-TARGET: Final = Target(run=run, seeds=make_seeds, mutate=mutate)
+TARGET: Final = Target(run=run, seeds=make_seeds, mutate=mutate, input_bytes_max=1 << 20)

@@ -32,6 +32,7 @@ def test_a_child_of_the_tip_is_applied() -> None:
         pytest.param(lambda h: replace(h, epoch=Epoch(1)), "of epoch 1", id="epoch"),
         pytest.param(lambda h: replace(h, view=View(1)), "view 1 is not above", id="view"),
         pytest.param(lambda h: replace(h, time_ms=Millis(h.time_ms - 100)), "is not above its parent's", id="time"),
+        pytest.param(lambda h: replace(h, time_ms=Millis(2**62 + 1)), "is above 46116860", id="beyond all time"),
         pytest.param(lambda h: replace(h, operations_root=make_digest("x")), "not those of its header", id="root"),
     ],
 )
