@@ -217,7 +217,7 @@ def tamper(change: Callable[[World], None]) -> str:
             world.bring_up(*world.nodes)
             await world.wait_rounds(2, *world.nodes)
             change(world)
-            check_end(world.watch, world.network, world.instruments.census)
+            check_end(world.watch, world.network, world.instruments.census, world.nodes)
 
     try:
         run_world(Scenario(rounds=2), 1, act)

@@ -30,6 +30,8 @@ KINDS: Final = {
     "BlockFetcher.run": "catch-up",
     "BlockFetcher._poll_progress": "catch-up",
     "BlockFetcher._fetch_body": "catch-up",
+    "WitnessAsker.run": "witnesses",
+    "WitnessAsker._ask": "witnesses",
     "Workbench.run": "workbench",
     "Workbench._run_job": "workbench",
     "Swarm._drain": "artifact fetch",

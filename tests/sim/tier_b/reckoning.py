@@ -7,8 +7,8 @@ from node.ledger_export import cut_at_certificate
 from node.services import RECENT_BLOCKS_MAX
 from protocol.audit import verify_export
 from protocol.export import write_export
+from protocol.holdings import AHEAD_PER_MEMBER_MAX
 from protocol.ledger.state import compute_state_root
-from protocol.mempool import PENDING_PER_MEMBER_MAX
 from protocol.units import Height
 from tests.sim.memory_transport import OUTBOX_BYTES_MAX, REQUESTS_PER_PEER_MAX, MemoryNetwork
 from tests.sim.tier_b.operators import AT_A_TIME
@@ -24,20 +24,19 @@ OWN_WORK_MAX: Final = 16
 SOURCES_PER_ARTIFACT_MAX: Final = 4
 
 
-def check_end(watch: Watch, network: MemoryNetwork, census: Census) -> None:
-    """Compare all ledgers, replay and audit each of them, and look at what the members think of each other.
+def check_end(watch: Watch, network: MemoryNetwork, census: Census, nodes: list[WholeNode]) -> None:
+    """Compare these nodes' ledgers, replay and audit each of them, and look at what the members think of each other.
 
     Raises:
         AssertionError: Something is not as it must be.
         AuditFailure: A ledger is wrong.
     """
-    nodes = [node for node in _get_nodes(watch) if node.is_truthful]
     for node in nodes:
         watch.check_ledger(node)
         _check_audit(node)
     roots = {node.name: (node.state.height, compute_state_root(node.state)) for node in nodes}
     assert len(set(roots.values())) == 1, f"the ledgers differ: {roots}"
-    truthful = {node.member for node in nodes}
+    truthful = {node.member for node in watch.nodes.values() if node.is_truthful}
     for (name, task), count in census.alive.items():
         is_endless = task.endswith("_run_job") and count > OWN_WORK_MAX
         assert not is_endless, f"{name} still works on {count} orders though all is done"
@@ -60,8 +59,8 @@ def check_bounds(watch: Watch, network: MemoryNetwork, census: Census) -> None:
     for (_, server, service), count in network.streams_most.items():
         is_bounded = count <= REQUESTS_PER_PEER_MAX
         assert is_bounded, f"{server.hex()[:8]} served {count} {service} requests of one member at a time"
-    others = len(network.members) - 1
-    jobs_max = OWN_WORK_MAX + PENDING_PER_MEMBER_MAX * len(network.members)
+    others = len(watch.nodes) + 1
+    jobs_max = OWN_WORK_MAX + AHEAD_PER_MEMBER_MAX * len(watch.nodes)
     bounds = {
         "_fetch_body": BODIES_MAX,
         "WitnessAsker._ask": others,

@@ -102,6 +102,8 @@ class Scenario:
     """Stands in the place of one node, and breaks the rules of consensus."""
     convicts: bool = False
     """Whether the adversary must be jailed on every ledger in the end (L7); the job goes on until it is."""
+    changes_members: bool = False
+    """Whether one node is no founder and joins, and a founder leaves (L9)."""
     has_pest: bool = False
     """Whether one member floods the others beside its work."""
     has_operators: bool = False
@@ -115,7 +117,9 @@ def build_genesis(scenario: Scenario, seed: int) -> Genesis:
         rounds_max=Round(0 if scenario.convicts else scenario.rounds),
         idle_block_ms=Millis(scenario.idle_block_ms),
     )
-    genesis = make_genesis(make_keys(scenario.node_count), parameters, seed=seed)
+    keys = make_keys(scenario.node_count)
+    # Whoever joins is the last.
+    genesis = make_genesis(keys[:-1] if scenario.changes_members else keys, parameters, seed=seed)
     weight = TensorSpec(name="weight", shape=(scenario.weight_count,), dtype=TensorDtype.F32, is_trainable=True)
     schema = ModelSchema(tensors=(weight,))
     model = make_first_model(schema)

@@ -29,6 +29,17 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "partitions": Scenario(node_count=5, strikes={Strike.PARTITION: 4}, loss=0.05, delay_s_max=0.2),
     "one-way-partitions": Scenario(node_count=5, strikes={Strike.ONE_WAY_PARTITION: 4, Strike.STOP: 2}, loss=0.05),
     "clock-steps": Scenario(strikes={Strike.CLOCK_STEP: 6, Strike.STOP: 2}, loss=0.05, clock_skew_ms_max=300),
+    # Members that come and go.
+    "members": Scenario(node_count=6, rounds=6, changes_members=True, idle_block_ms=1_500),
+    "rough-members": replace(
+        ROUGH,
+        node_count=6,
+        rounds=6,
+        changes_members=True,
+        idle_block_ms=1_500,
+        sqlite_count=2,
+        strikes={Strike.POWER_CUT: 4, Strike.STOP: 2, Strike.PARTITION: 1},
+    ),
     # Lives that end.
     "power-cuts": Scenario(strikes={Strike.POWER_CUT: 10}, loss=0.05),
     "stops": Scenario(strikes={Strike.STOP: 10}, loss=0.05),

@@ -26,6 +26,7 @@ from tests.sim.tier_b.faults import Faults
 from tests.sim.tier_b.file_calls import FileCalls
 from tests.sim.tier_b.learner import HashLearner
 from tests.sim.tier_b.machine import Machine
+from tests.sim.tier_b.members import Assembly
 from tests.sim.tier_b.operators import Operator
 from tests.sim.tier_b.pests import Pest
 from tests.sim.tier_b.reckoning import check_bounds, check_end
@@ -83,6 +84,8 @@ class World:
         self._with_sqlite = set(choice.sample(honest, scenario.sqlite_count))
         self._pest_name = choice.choice(honest) if scenario.has_pest else ""
         self._forgetful_name = choice.choice(honest)
+        self.assembly: Assembly | None = None
+        """Those who change who takes part, if anybody does."""
         self._keepers: dict[str, object] = {}
         """Who brings which node up again after each end of a life."""
 
@@ -93,14 +96,15 @@ class World:
 
     @property
     def present(self) -> list[WholeNode]:
-        """The nodes that somebody waits for."""
-        return [node for node in self.nodes if node.name not in self._absent]
+        """The nodes that somebody waits for; whoever has left the network is told nothing any more."""
+        gone = None if self.assembly is None or not self.assembly.is_done() else self.assembly.leaver
+        return [node for node in self.nodes if node.name not in self._absent and node is not gone]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Make the network and its nodes, all of them down; leaving takes down those that are up."""
         async with trio.open_nursery() as self._nursery:
-            members = tuple(keys.key.member for keys in self._keys.values())
+            members = tuple(founder.member for founder in self.genesis.founders)
             self._network = MemoryNetwork(members=members, nursery=self._nursery)
             self._network.on_publish = self._on_publish
             self.nodes = [self._build_node(name) for name in self._keys if name != self._adversary_name]
@@ -124,6 +128,7 @@ class World:
             self.bring_up(*[node for node in self.present if node.name not in self.late_names])
             self._start_adversary()
             self._start_pest()
+            self._start_assembly()
             faults.start(self._nursery)
             await trio.sleep(self.scenario.faulty_s)
             faults.heal()
@@ -132,7 +137,8 @@ class World:
                 await trio.sleep(POLL_S)
                 check_bounds(self.watch, self.network, self.instruments.census)
             self.is_done = True
-            check_end(self.watch, self.network, self.instruments.census)
+            truthful = [node for node in self.present if node.is_truthful]
+            check_end(self.watch, self.network, self.instruments.census, truthful)
 
     def bring_up(self, *nodes: WholeNode) -> None:
         """Start nodes, and start them again whenever a life ends."""
@@ -168,6 +174,7 @@ class World:
             and not any(node.machine.is_amnesiac for node in nodes)
             and all(node.operator is None or node.operator.waiting_count == 0 for node in nodes)
             and all(self.watch.has_executed_all(node) for node in nodes)
+            and (self.assembly is None or self.assembly.is_done())
             and (not self.scenario.convicts or all(self._has_convicted(node) for node in nodes))
         )
 
@@ -289,6 +296,19 @@ class World:
         adversary = AdversaryNode(network=self.network, home=home, make=self.scenario.adversary, clock=clock)
         self._nursery.start_soon(adversary.run)
 
+    def _start_assembly(self) -> None:
+        if self.scenario.changes_members:
+            chance = random.Random(f"members-{self._seed}")
+            *founders, newcomer = self.nodes
+            self.assembly = Assembly(
+                nodes=self.nodes,
+                newcomer=newcomer,
+                leaver=chance.choice(founders),
+                ask_s=chance.random() * 3.0,
+                leave_s=chance.random() * 6.0,
+            )
+            self._nursery.start_soon(self.assembly.run)
+
     def _start_pest(self) -> None:
         for node in self.present:
             if node.is_pest:
@@ -306,7 +326,7 @@ class World:
                 count = 0 if is_lost else 1 + is_doubled
             return tuple(chance.random() * scenario.delay_s_max for _ in range(count))
 
-        members = self.network.members
+        members = [keys.key.member for keys in self._keys.values()]
         for source in members:
             for target in members:
                 if source is not target:
