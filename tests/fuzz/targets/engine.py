@@ -110,7 +110,8 @@ def make_seeds() -> tuple[bytes, ...]:
     seeds += [[0, [[GOSSIP, 0, False, message] for message in mutator.make_flood(FLOOD_MESSAGES)]]]
     asked = mutator.operations[:: max(1, len(mutator.operations) // 12)]
     seeds += [[4, [[SUBMIT, 1, False, operation], *turn, *turn]] for operation in asked]
-    seeds.append([0, [[BLOCKS, cast(Tree, mutator.blocks[:12])], [BODY, mutator.bodies[len(mutator.bodies) // 2]], [ADVANCE, 50]]])
+    body = mutator.bodies[len(mutator.bodies) // 2]
+    seeds.append([0, [[BLOCKS, cast(Tree, mutator.blocks[:12])], [BODY, body], [ADVANCE, 50]]])
     return tuple(cast(bytes, msgpack.packb(seed)) for seed in seeds)
 
 
