@@ -13,7 +13,7 @@ from node.submissions import Judged, Submissions, TellSigned, _Submission
 from protocol.admission import Admitted, GossipAdmission
 from protocol.audit import AuditFailure
 from protocol.blocks import Block
-from protocol.consensus.voting_guard import LOG_IS_GONE, VotingGuard
+from protocol.consensus.voting_guard import LOG_IS_GONE, LOG_IS_OLD, VotingGuard
 from protocol.errors import InvalidMessage, ProtocolError
 from protocol.gossip import Topic
 from protocol.interface import AskWitnesses, Effect, Observe, Persist, PersistBlock
@@ -137,7 +137,7 @@ def test_a_node_that_hides_its_amnesia_is_caught(
         return [effect for effect in effects if isinstance(effect, (AskWitnesses, *kept))]
 
     monkeypatch.setattr(VotingGuard, "start", start_all_the_same)
-    monkeypatch.setattr(VotingGuard, "explain", lambda *_: LOG_IS_GONE)
+    monkeypatch.setattr(VotingGuard, "explain", lambda guard, *_: LOG_IS_GONE if guard._is_log_lost else LOG_IS_OLD)
     monkeypatch.setattr(VotingGuard, "notice", lambda _guard, _vote: [])
     assert words in find_failure("lost-databases", range(6))
 
