@@ -2,10 +2,12 @@
 
 import atexit
 import logging
+import random
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,9 @@ import trio
 from trio.testing import MockClock
 
 T = TypeVar("T")
+
+_SCHEDULER = import_module("trio._core._run").__dict__
+"""Where trio keeps the chance by which it orders the tasks of one instant."""
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -27,7 +32,9 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def run_virtually(call: Callable[[], Awaitable[T]]) -> T:
-    """Run an async call in virtual time."""
+    """Run an async call in virtual time, its tasks in the same order every time."""
+    _SCHEDULER["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
+    _SCHEDULER["_r"] = random.Random(0)
 
     async def run() -> T:
         return await call()
