@@ -51,11 +51,7 @@ from protocol.ledger.transition import apply_block, check_block_operations, get_
 from protocol.mempool import Mempool
 from protocol.observations import OffenceSeen
 from protocol.observing import observe_block, observe_phase
-from protocol.operations import (
-    Payload,
-    ReportEvidence,
-    decode_operation,
-)
+from protocol.operations import Payload, ReportEvidence, SubmitUpdate, decode_operation
 from protocol.own_operations import OwnOperations
 from protocol.restored import Restored
 from protocol.succession import Succession, build_members
@@ -199,7 +195,7 @@ class Engine:
 
     def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
         """Return the operations to order next."""
-        return self._mempool.collect(self.state, branch, self._parameters, self._holdings.is_held)
+        return self._mempool.collect(self.state, branch, self._parameters, self._is_ready)
 
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves (C3)."""
@@ -207,14 +203,14 @@ class Engine:
 
     def fetch_missing_artifacts(self, block: Block) -> bool:
         """Return whether artifacts that the block names are not held yet, and ask for those (F3)."""
-        missing = self._holdings.find_missing(block)
+        missing = self._holdings.find_missing(block, self.state)
         for operation in missing:
             self._effects.extend(self._holdings.fetch(operation))
         return bool(missing)
 
     def has_work(self, branch: tuple[Block, ...], now_ms: Millis) -> bool:
         """Return whether there is something to order, or a deadline has passed (C12)."""
-        if self._mempool.has_any(self.state, branch, self._holdings.is_held):
+        if self._mempool.has_any(self.state, branch, self._is_ready):
             return True
         if branch:
             return False
@@ -326,6 +322,9 @@ class Engine:
             return
         self._effects.extend(self._own.submit(payload, self.state, now_ms))
         self._wants_step = True
+
+    def _is_ready(self, manifest: SubmitUpdate) -> bool:
+        return self._holdings.is_ready(manifest, self.state)
 
     def _is_member(self, member: MemberId) -> bool:
         return member in get_account_members(self.state) or any(

@@ -37,14 +37,18 @@ class Holdings:
         self._ahead: Counter[MemberId] = Counter()
         """How many of each member's were asked for before they were ordered."""
 
-    def is_held(self, manifest: SubmitUpdate) -> bool:
-        """Return whether the artifact that a manifest names is on disk."""
-        return manifest.artifact_digest in self.digests
+    def is_ready(self, manifest: SubmitUpdate, state: LedgerState) -> bool:
+        """Return whether a manifest may be ordered: its artifact is on disk, or its round is over.
 
-    def find_missing(self, block: Block) -> tuple[Operation, ...]:
-        """Return the operations of a block that name an artifact which is not on disk."""
+        One that comes too late is refused whatever it names, and must not keep what its member says next waiting.
+        """
+        current = state.next_round if state.round is None else state.round.round
+        return manifest.artifact_digest in self.digests or manifest.round < current
+
+    def find_missing(self, block: Block, state: LedgerState) -> tuple[Operation, ...]:
+        """Return the operations of a block that name an artifact which is needed and not on disk."""
         operations = (decode_operation(encoded) for encoded in block.operations)
-        return tuple(operation for operation in operations if self._is_missing(operation))
+        return tuple(operation for operation in operations if self._is_missing(operation, state))
 
     def fetch_ahead(self, operation: Operation, state: LedgerState) -> list[FetchArtifact]:
         """Return the request for an artifact that the open round may need, before its manifest is ordered."""
@@ -89,10 +93,10 @@ class Holdings:
 
     def _is_wanted(self, operation: Operation, state: LedgerState) -> bool:
         current, payload = state.round, operation.content.payload
-        if current is None or not isinstance(payload, SubmitUpdate) or self.is_held(payload):
+        if current is None or not isinstance(payload, SubmitUpdate) or payload.artifact_digest in self.digests:
             return False
         return payload.round == current.round and operation.content.member in current.proposers
 
-    def _is_missing(self, operation: Operation) -> bool:
+    def _is_missing(self, operation: Operation, state: LedgerState) -> bool:
         payload = operation.content.payload
-        return isinstance(payload, SubmitUpdate) and not self.is_held(payload)
+        return isinstance(payload, SubmitUpdate) and not self.is_ready(payload, state)

@@ -46,7 +46,7 @@ class Mempool:
         state: LedgerState,
         branch: tuple[Block, ...],
         parameters: Parameters,
-        is_held: Callable[[SubmitUpdate], bool],
+        is_ready: Callable[[SubmitUpdate], bool],
     ) -> tuple[bytes, ...]:
         """Return the operations to order on top of unfinalized blocks, within a block's limits.
 
@@ -55,16 +55,16 @@ class Mempool:
         """
         collected: list[bytes] = []
         size = 0
-        for encoded in self._iterate(state, branch, is_held):
+        for encoded in self._iterate(state, branch, is_ready):
             size += len(encoded) + 8
             if len(collected) >= parameters.block_operations_max or size > parameters.block_bytes_max:
                 break
             collected.append(encoded)
         return tuple(collected)
 
-    def has_any(self, state: LedgerState, branch: tuple[Block, ...], is_held: Callable[[SubmitUpdate], bool]) -> bool:
+    def has_any(self, state: LedgerState, branch: tuple[Block, ...], is_ready: Callable[[SubmitUpdate], bool]) -> bool:
         """Return whether :meth:`collect` would return anything."""
-        return next(self._iterate(state, branch, is_held), None) is not None
+        return next(self._iterate(state, branch, is_ready), None) is not None
 
     def get_payloads(self, member: MemberId) -> tuple[Payload, ...]:
         """Return what a member has pending, by sequence number."""
@@ -95,7 +95,7 @@ class Mempool:
                 del self._pending[member]
 
     def _iterate(
-        self, state: LedgerState, branch: tuple[Block, ...], is_held: Callable[[SubmitUpdate], bool]
+        self, state: LedgerState, branch: tuple[Block, ...], is_ready: Callable[[SubmitUpdate], bool]
     ) -> Iterator[bytes]:
         """Yield what may be ordered, one operation per member and turn, so that nobody's many delay another's one."""
         if not self._pending:
@@ -109,7 +109,7 @@ class Mempool:
             for member, sequence in tuple(waiting.items()):
                 entry = self._pending[member].get(sequence)
                 payload = None if entry is None else entry[1].content.payload
-                if entry is None or (isinstance(payload, SubmitUpdate) and not is_held(payload)):
+                if entry is None or (isinstance(payload, SubmitUpdate) and not is_ready(payload)):
                     del waiting[member]
                 else:
                     yield entry[0]

@@ -1,7 +1,10 @@
 """Which artifacts a node looks for, and for how long (F3)."""
 
+from dataclasses import replace
+
+from protocol.codec import encode
 from protocol.holdings import AHEAD_PER_MEMBER_MAX, Holdings
-from protocol.operations import Operation, decode_operation
+from protocol.operations import Operation, SubmitUpdate, decode_operation
 from protocol.units import Digest, MemberId
 from tests.helpers import SCHEMA, LedgerBuilder, make_digest, make_founders, make_manifest
 
@@ -59,3 +62,20 @@ def test_after_a_round_nothing_is_looked_for_but_what_is_named() -> None:
     holdings.digests.add(digests[0])
     assert holdings.forget_requests((digests[1],)) == {digests[2]}
     assert holdings.forget_requests(()) == set()
+
+
+def test_a_manifest_whose_round_is_over_needs_no_artifact() -> None:
+    """F3, L8: it is refused whatever it names, and what its member says next would wait for it for ever."""
+    builder = open_training()
+    holdings, proposer = make_holdings(builder), builder.round.proposers[0]
+    late = submit(builder, proposer, 0)
+    assert isinstance(late.content.payload, SubmitUpdate)
+    block = builder.build_block((encode(late),))
+    assert not holdings.is_ready(late.content.payload, builder.state)
+    assert holdings.find_missing(block, builder.state) == (late,)
+    builder.pass_deadline()
+    assert builder.round.round > late.content.payload.round
+    assert holdings.is_ready(late.content.payload, builder.state)
+    assert holdings.find_missing(block, builder.state) == ()
+    done = replace(builder.state, round=None)
+    assert holdings.is_ready(late.content.payload, done)
