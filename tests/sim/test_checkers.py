@@ -97,7 +97,9 @@ def test_notarizing_twice_is_caught_as_a_contradiction(monkeypatch: pytest.Monke
     """C3."""
     monkeypatch.setitem(EXCLUDED_BY, VoteKind.NOTARIZE, ())
     monkeypatch.setattr(OwnVotes, "restore", lambda _self, _records, _tip_view: None)
-    assert "signed two things that exclude each other" in find_failure(CRASHES)
+    failure = find_failure(CRASHES)
+    # Whichever comes first: two votes of a view that were sent, or more of them in the journal than views allow.
+    assert "signed two things that exclude each other" in failure or "the journal holds" in failure
 
 
 def test_a_vote_that_leaves_before_it_is_durable_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

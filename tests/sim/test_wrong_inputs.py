@@ -63,7 +63,7 @@ OVERFULL: list[tuple[Callable[[Engine], object], int, str]] = [
     (lambda engine: engine.consensus.tree.notarizations, 8, "certificates of too many views"),
     (lambda engine: engine.consensus.tree.nullifications, 8, "certificates of too many views"),
     (lambda engine: engine.consensus.tree.finalizations, 8, "certificates of too many views"),
-    (lambda engine: engine.consensus._own._votes, 8, "own votes of too many views"),
+    (lambda engine: engine.consensus._own._votes, 2 * VIEW_WINDOW, "own votes of too many views"),
     (lambda engine: engine.consensus.tree.blocks, BLOCKS_MAX + 1, "too many bodies"),
     (
         lambda engine: engine._mempool._pending.setdefault(engine.state.accounts[1].member, {}),
