@@ -35,9 +35,10 @@ OBSERVER: Final = 2
 """The node whose ledger is taken down."""
 ROUNDS: Final = 3
 EPOCH_BLOCKS: Final = 5
+BLOCKS_MIN: Final = 4 * EPOCH_BLOCKS
 NEWCOMER_BOND: Final = Stake(8_000_000)
 SNAPSHOT_EVERY_MS: Final = 100
-RUN_MS_MAX: Final = 30_000
+RUN_MS_MAX: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,8 @@ def record() -> Recording:
     _ask_for_operations(cluster, newcomer)
     with remember_signatures():
         cluster.start()
-        while cluster.nodes[OBSERVER].disk.state.rounds_settled < ROUNDS:
+        disk = cluster.nodes[OBSERVER].disk
+        while disk.state.rounds_settled < ROUNDS or disk.state.height < BLOCKS_MIN:
             assert cluster.loop.elapsed_ms < RUN_MS_MAX, "the run that everything begins with does not get on"
             cluster.loop.run_for(SNAPSHOT_EVERY_MS)
             _take_snapshot(cluster, recording)

@@ -107,11 +107,13 @@ def make_seeds() -> tuple[bytes, ...]:
     # A round from its draw to its verdict, in which everybody does what this engine does.
     turn: list[Tree] = [[LEAD, 7, []], [ECHO], [ECHO], [WORK], [ADVANCE, 501]]
     seeds += [[number, turn * (8 if number == 7 else 1)] for number in range(len(recording.snapshots))]
+    # The others give up a view, and this node hears of it after whatever else has happened.
+    late: list[Tree] = [[LEAD, 7, []], [ECHO], [GIVE_UP, True], [ECHO], [ECHO], [ADVANCE, 0]]
+    seeds += [[number, late] for number in range(len(recording.snapshots))]
     seeds += [[0, [[GOSSIP, 0, False, message] for message in mutator.make_flood(FLOOD_MESSAGES)]]]
     asked = mutator.operations[:: max(1, len(mutator.operations) // 12)]
     seeds += [[4, [[SUBMIT, 1, False, operation], *turn, *turn]] for operation in asked]
-    body = mutator.bodies[len(mutator.bodies) // 2]
-    seeds.append([0, [[BLOCKS, cast(Tree, mutator.blocks[:12])], [BODY, body], [ADVANCE, 50]]])
+    seeds.append([0, [[BLOCKS, cast(Tree, mutator.blocks[:12])], [BODY, mutator.bodies[-1]], [ADVANCE, 50]]])
     return tuple(cast(bytes, msgpack.packb(seed)) for seed in seeds)
 
 
