@@ -90,6 +90,8 @@ class Driver:
         self._clock = clock
         self._timings = timings
         self._timer_ms: Millis | None = None
+        self._seen_ms = Millis(0)
+        """The clock when it was last read; if somebody puts it back, the core looks at its timers again."""
 
     async def run(self) -> None:
         """Handle inputs until cancelled.
@@ -117,7 +119,9 @@ class Driver:
         return min((self._timer_ms - self._clock.get_now_ms()) / 1_000, TIMER_WAIT_MAX_S)
 
     def _take_due_timer(self) -> tuple[TimeAdvanced, ...]:
-        if self._timer_ms is None or self._clock.get_now_ms() < self._timer_ms:
+        now_ms = self._clock.get_now_ms()
+        is_set_back, self._seen_ms = now_ms < self._seen_ms, now_ms
+        if self._timer_ms is None or (now_ms < self._timer_ms and not is_set_back):
             return ()
         self._timer_ms = None
         return (TimeAdvanced(),)

@@ -56,7 +56,8 @@ class OwnOperations:
         if not pending:
             self.resend_ms = None
             return []
-        if self.resend_ms is None or now_ms >= self.resend_ms:
+        if self.resend_ms is None or not now_ms < self.resend_ms <= now_ms + self._interval_ms:
+            # Also if the clock was put back since: it must not keep operations waiting.
             is_due = self.resend_ms is not None
             self.resend_ms = Millis(now_ms + self._interval_ms)
             if is_due:

@@ -93,7 +93,7 @@ class Succession:
 
     def ask_if_behind(self, height: Height, now_ms: Millis) -> list[Effect]:
         """Return the request for blocks above a height, if others have been in a later epoch for a while."""
-        if self._behind_ms is None or now_ms < self._behind_ms:
+        if self._behind_ms is None or now_ms < self._behind_ms <= now_ms + self._parameters.timeout_view_ms:
             return []
         self._behind_ms = None
         return [FetchBlocks(from_height=Height(height + 1), hint=None)]

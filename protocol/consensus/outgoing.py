@@ -145,7 +145,8 @@ class Outgoing:
         if self._votes:
             messages.append(build_broadcast(Votes(votes=tuple(self._votes), attempt=0)))
             self._votes.clear()
-        if self._is_help_wanted and now_ms >= self._helped_ms + HELP_INTERVAL_MS:
+        has_helped = self._helped_ms <= now_ms < self._helped_ms + HELP_INTERVAL_MS
+        if self._is_help_wanted and not has_helped:
             self._helped_ms = now_ms
             self._attempt += 1
             messages.extend(build_help(tree, self._attempt))

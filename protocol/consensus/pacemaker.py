@@ -34,8 +34,14 @@ class Pacemaker:
         return self._timer_ms is not None
 
     def is_due(self, now_ms: Millis) -> bool:
-        """Return whether the timer has run out."""
-        return self._timer_ms is not None and now_ms >= self._timer_ms
+        """Return whether the timer has run out.
+
+        One that is further away than it was ever set has been set by a clock that was put back since: it would keep the
+        node waiting for as long as that clock had been ahead.
+        """
+        if self._timer_ms is None:
+            return False
+        return not now_ms < self._timer_ms <= now_ms + self.compute_timeout_ms()
 
     def arm(self, now_ms: Millis) -> None:
         """Start the timer."""

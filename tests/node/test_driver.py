@@ -229,6 +229,23 @@ async def test_a_clock_that_is_set_forward_is_noticed_within_a_second(
         assert trio.current_time() - started < 1.5
 
 
+async def test_a_clock_that_is_put_back_lets_the_core_look_at_its_timers(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Otherwise a timer that was set by a clock hours ahead would run for hours."""
+    at_ms = Millis(TrioClock().origin_ms + 9_000_000)
+    async with run_driver(tmp_path, lambda _: [ArmTimer(at_ms=at_ms)], first=[ArmTimer(at_ms=at_ms)]) as bench:
+        bench.clock.shift_ms = 8_000_000
+        await trio.sleep(5.0)
+        assert bench.core.handled == []
+        bench.clock.shift_ms = 0
+        started = trio.current_time()
+        await bench.wait_handled(1)
+        assert trio.current_time() - started < 1.5
+        await trio.sleep(60.0)
+        assert len(bench.core.handled) == 1
+
+
 async def test_a_due_timer_is_not_starved_by_a_full_inbox(tmp_path: Path, autojump_clock: MockClock) -> None:
     at_ms = Millis(TrioClock().origin_ms + 1_500)
 
