@@ -54,16 +54,6 @@ def test_a_view_that_times_out_is_nullified() -> None:
     assert Observe(observation=failed) in effects
 
 
-def test_a_timer_that_a_clock_ahead_has_set_does_not_hold_a_view_up() -> None:
-    """C4: hours later the clock is right again."""
-    rig = make_rig(has_operations=True)
-    rig.consensus._pacemaker.arm(at(3_600_000))
-    assert [vote.kind for vote in get_sent_votes(rig.step(500))] == [NULLIFY]
-    again = make_rig(has_operations=True)
-    again.consensus._pacemaker.arm(at(500))
-    assert get_sent_votes(again.step(501)) == []
-
-
 def test_a_notarized_view_that_times_out_is_nullified_too() -> None:
     """C4: NOTARIZE and then NULLIFY is what an honest member may sign."""
     rig = make_rig()
