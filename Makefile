@@ -14,7 +14,7 @@ TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint types imports tidy format bench soak chaos fuzz clean prerequisites
+.PHONY: help setup demo test check lint types imports tidy format bench soak mutants chaos fuzz clean prerequisites
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -23,6 +23,7 @@ help: ## Say what can be made.
 	@echo "make format  sort imports and apply the safe fixes"
 	@echo "make bench   measure: gossip delivery, seconds per round, memory, start-up"
 	@echo "make soak    simulate networks on all cores, seed after seed: SECONDS=n, for ever without it; SEED=first"
+	@echo "make mutants break the core in one line at a time, and see that the tests notice: MUTANTS=\"name ...\""
 	@echo "make chaos   break a network of seven at random, mend it, compare all ledgers: SECONDS=180 SEED=1"
 	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name"
 	@echo "make setup   install everything into $(VENV), nothing else"
@@ -61,6 +62,9 @@ bench: $(STAMP)
 
 soak: $(STAMP)
 	@$(PY) -m tests.sim.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
+
+mutants: $(STAMP)
+	@$(PY) -m tests.mutants $(MUTANTS)
 
 chaos: $(STAMP)
 	@$(VENV)/bin/pnyx testnet chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))

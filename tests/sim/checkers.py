@@ -3,9 +3,10 @@
 Agreement: one block and one state per height. Conservation: every micro-token is somewhere, once (L2). Nobody framed:
 no honest member is ever jailed (L7), and nothing that anybody ever sent, put together, would convict one. No
 contradiction: no honest key signs two things that exclude each other, over all its lives (C10). Durable first: a vote
-is on its node's disk before it leaves (C10). Intact ledgers: each final block has its leader's signature and fits its
-own certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7). One epoch has one set of
-validators (C13).
+is on its node's disk before it leaves (C10). Manners: no vote for a view that was given up (C3), none for a block with
+an update that is not held (F3). Intact ledgers: each final block has its leader's signature and fits its own
+certificate. Justice: whoever is jailed was slashed for it, on every ledger (L7). One epoch has one set of validators
+(C13).
 """
 
 from contextlib import suppress
@@ -27,6 +28,7 @@ from protocol.units import Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, check_vote, split_certificate
 from tests.sim.disk import Disk
+from tests.sim.manners import check_held, check_not_given_up
 from tests.sim.node import SimNode
 
 
@@ -150,6 +152,8 @@ class Checkers:
             self._check_report(message)
             return
         decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
+        if isinstance(decoded, Votes):
+            self._check_manners(node, decoded)
         self.book.add_message(decoded)
         assert not self.book.liars & self.honest, "an honest member signed two things that exclude each other"
         if isinstance(decoded, Votes):
@@ -176,6 +180,12 @@ class Checkers:
             if move.reason is StakeReason.SLASH_EQUIVOCATION
         }
         assert jailed == slashed, "somebody is in jail and was not slashed, or the other way round"
+
+    def _check_manners(self, node: SimNode, message: Votes) -> None:
+        for vote in message.votes:
+            check_not_given_up(self.book.votes.get((vote.member, vote.epoch, vote.view), ()), vote)
+            if message.attempt == 0:
+                check_held(node, vote)
 
     def _check_report(self, message: bytes) -> None:
         """Check that an operation holds no evidence that would convict an honest member."""

@@ -10,7 +10,9 @@ from tests.sim.catalogue import PARAMETERS, SCENARIOS, TOKEN, Scenario
 from tests.sim.cluster import Cluster, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
+from tests.sim.opinion import check_opinion
 from tests.sim.replay import check_audit, check_minted, check_replays
+from tests.sim.steps import replay
 
 __all__ = [
     "PARAMETERS",
@@ -99,14 +101,16 @@ def run_to_end(scenario: Scenario, cluster: Cluster) -> None:
 
 
 def check_end(cluster: Cluster, seed: int) -> None:
-    """Check every honest node's ledger, and the export of one that the seed draws."""
+    """Check every honest node's ledger; of one that the seed draws the export, and its rules a second time."""
     disks = [node.disk for node in cluster.honest]
+    drawn = random.Random(f"audit-{seed}").choice(disks)
     cluster.checkers.check_forks_convict()
     for node in cluster.honest:
         cluster.checkers.check_slashed(node)
         check_minted(cluster.genesis, node.disk)
     check_replays(cluster.genesis, disks)
-    check_audit(cluster.genesis, random.Random(f"audit-{seed}").choice(disks))
+    check_audit(cluster.genesis, drawn)
+    check_opinion(cluster.genesis, replay(cluster.genesis, drawn), frozenset(node.member for node in cluster.honest))
 
 
 def run_scenario(name: str, seed: int) -> Cluster:

@@ -39,6 +39,11 @@ def set_bits_beyond(certificate: Certificate) -> Certificate:
     return replace(certificate, signers=signers, signatures=(*certificate.signatures, certificate.signatures[0]))
 
 
+def name_nobody(certificate: Certificate) -> Certificate:
+    """Name the last place of the bitmap, which is nobody's, and leave the rest as it is."""
+    return replace(certificate, signers=certificate.signers[:-1] + bytes([certificate.signers[-1] | 0x80]))
+
+
 def set_all_bits(certificate: Certificate) -> Certificate:
     """Let one signature stand for everybody's."""
     signers = b"\xff" * len(certificate.signers)
@@ -100,6 +105,7 @@ def forget_block(certificate: Certificate) -> Certificate:
 FORGERIES: tuple[Callable[[Certificate], Certificate], ...] = (
     set_foreign_bit,
     set_bits_beyond,
+    name_nobody,
     set_all_bits,
     pad,
     cut,
