@@ -1,12 +1,13 @@
 """The bounds that every input is held to, and what becomes of one that breaks them."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz.bounds import Guard, OverBudgetError
 from tests.fuzz.campaign import read_outcome
-from tests.fuzz.faults import FAULTS, try_fault
+from tests.fuzz.faults import FAULTS, Fault, spoil, try_fault
 from tests.fuzz.regressions import HEX_BYTES_MAX, save_regression
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import MIB, Target
@@ -69,6 +70,12 @@ def test_the_search_finds_a_fault(tmp_path: Path) -> None:
 
 def test_every_target_has_a_fault_that_it_must_find() -> None:
     assert {fault.target for fault in FAULTS} == TARGETS.keys()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.target}: {fault.what}")
+def test_a_fault_is_still_one_of_the_code(fault: Fault) -> None:
+    """Whoever changes the line changes the table, or nothing would show that the target can fail."""
+    ast.parse(spoil(fault))
 
 
 def test_an_input_that_is_too_large_is_not_kept() -> None:
