@@ -13,6 +13,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeSpec, ...]:
     directory = tmp_path_factory.mktemp("pair")
 
     async def found() -> tuple[NodeSpec, ...]:
-        return await found_network(directory, count=2)
+        # One epoch, so that what unbonds is not released while a test looks at it.
+        return await found_network(directory, count=2, settings=("epoch_blocks=100000",))
 
     return trio.run(found)
