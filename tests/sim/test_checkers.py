@@ -35,6 +35,7 @@ from tests.values import make_digest
 SEEDS = range(12)
 CONTRADICTION = "an honest member signed two things that exclude each other"
 CONVICTION = "an honest member can be convicted"
+GIVEN_UP = "by a member that gave it up"
 
 
 def find_failure(scenario: Scenario, seeds: Iterable[int] = SEEDS) -> str:
@@ -82,7 +83,9 @@ def test_forgetting_own_votes_is_caught_as_a_contradiction(monkeypatch: pytest.M
     """C10."""
     assert find_failure(CRASHES, range(2)) == ""
     monkeypatch.setattr(OwnVotes, "restore", lambda _self, _records, _tip_view: None)
-    assert "signed two things that exclude each other" in find_failure(CRASHES)
+    failure = find_failure(CRASHES)
+    # Whichever comes first: the vote itself that is out of place, or what it contradicts once both have been seen.
+    assert "signed two things that exclude each other" in failure or GIVEN_UP in failure
 
 
 def test_finalizing_after_nullifying_is_caught_as_a_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +101,9 @@ def test_notarizing_twice_is_caught_as_a_contradiction(monkeypatch: pytest.Monke
     monkeypatch.setitem(EXCLUDED_BY, VoteKind.NOTARIZE, ())
     monkeypatch.setattr(OwnVotes, "restore", lambda _self, _records, _tip_view: None)
     failure = find_failure(CRASHES)
-    # Whichever comes first: two votes of a view that were sent, or more of them in the journal than views allow.
-    assert "signed two things that exclude each other" in failure or "the journal holds" in failure
+    # Whichever comes first: the same, or more votes of a view in the journal than views allow.
+    places = ("signed two things that exclude each other", GIVEN_UP, "the journal holds")
+    assert any(place in failure for place in places)
 
 
 def test_a_vote_that_leaves_before_it_is_durable_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
