@@ -87,11 +87,12 @@ async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_da
             await node.wait_ready()
         faulty = min(testnet.nodes, key=lambda node: str(_read_member(node.home)))
         member = str((await faulty.ask("status"))["member"])
-        settled = await read_rounds(faulty)
         while "the scanner is broken" not in (faulty.home / "node.log").read_text():
             # A round whose worker was still starting is not the one that shows it.
-            await wait_rounds(faulty, len(settled) + 1)
-            settled = await read_rounds(faulty)
+            await wait_rounds(faulty, len(await read_rounds(faulty)) + 1)
+        # Its line comes while the round is still training; the next settlement is that round's or a later one's.
+        await wait_rounds(faulty, len(await read_rounds(faulty)) + 1)
+        settled = await read_rounds(faulty)
 
         drawn = [record for record in settled if member in get_list(record["proposers"])]
         assert drawn
