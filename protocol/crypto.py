@@ -34,6 +34,14 @@ class Domain(Enum):
     ARTIFACT = b"pnyx/1/artifact"
     STATE = b"pnyx/1/state"
     LINEAGE = b"pnyx/1/lineage"
+    POLYNOMIAL = b"pnyx/1/polynomial"
+    EPHEMERAL = b"pnyx/1/ephemeral"
+    SHARE_PAD = b"pnyx/1/share-pad"
+    COMPLAINT = b"pnyx/1/complaint"
+    KNOWLEDGE_NONCE = b"pnyx/1/knowledge-nonce"
+    KNOWLEDGE_CHALLENGE = b"pnyx/1/knowledge-challenge"
+    SHARED_POINT_NONCE = b"pnyx/1/shared-point-nonce"
+    SHARED_POINT_CHALLENGE = b"pnyx/1/shared-point-challenge"
 
 
 def compute_digest(domain: Domain, *parts: bytes) -> Digest:
