@@ -6,7 +6,8 @@ from pathlib import Path
 from node.json_values import JsonObject, JsonValue
 from node.ledger_export import export_ledger
 from protocol.audit import AuditReport, verify_export
-from protocol.beacon_history import SCHEME, DrawnOutput
+from protocol.beacon_history import DrawnOutput
+from protocol.bls import SCHEME
 
 
 def read_beacon(home: Path) -> AuditReport:

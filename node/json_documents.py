@@ -18,7 +18,18 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from protocol.codec import INT64_MIN, UINT64_MAX
-from protocol.units import BlsPublicKey, BlsScalar, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    EncryptedShare,
+    MemberId,
+    Salt,
+    SharedPoint,
+    Signature,
+)
 
 T = TypeVar("T")
 
@@ -33,6 +44,9 @@ _BYTES_LENGTHS: Final[dict[object, int]] = {
     BlsPublicKey: 96,
     BlsSignature: 48,
     BlsScalar: 32,
+    BlsProof: 64,
+    SharedPoint: 96,
+    EncryptedShare: 32,
     Salt: 32,
 }
 

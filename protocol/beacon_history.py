@@ -1,16 +1,12 @@
 """Which key drew which round: what an outsider needs to check every output with drand's own tools (B1)."""
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from protocol.beacon.group_key import GroupKey
 from protocol.blocks import BeaconProof
 from protocol.ledger.state import LedgerState
 from protocol.outcomes import Phase
 from protocol.units import BlsPublicKey, Digest, Epoch, MemberId, Round
-
-SCHEME: Final = "bls-unchained-g1-rfc9380"
-"""drand's name for the scheme: https://docs.drand.love/docs/cryptography."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

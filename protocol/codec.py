@@ -19,7 +19,18 @@ from typing import Final, NewType, TypeVar, cast
 import msgpack
 
 from protocol.errors import InvariantViolation, MalformedMessage
-from protocol.units import BlsPublicKey, BlsScalar, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    EncryptedShare,
+    MemberId,
+    Salt,
+    SharedPoint,
+    Signature,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +47,9 @@ _BYTES_LENGTH: Final[dict[object, int]] = {
     BlsPublicKey: 96,
     BlsSignature: 48,
     BlsScalar: 32,
+    BlsProof: 64,
+    SharedPoint: 96,
+    EncryptedShare: 32,
     Salt: 32,
 }
 

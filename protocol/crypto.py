@@ -37,10 +37,14 @@ class Domain(Enum):
     PARTIAL = b"pnyx/1/partial"
     DEAL = b"pnyx/1/deal"
     DEAL_SECRET = b"pnyx/1/deal-secret"
+    POLYNOMIAL = b"pnyx/1/polynomial"
+    EPHEMERAL = b"pnyx/1/ephemeral"
     SHARE_PAD = b"pnyx/1/share-pad"
-    SHARES = b"pnyx/1/shares"
-    NONCE = b"pnyx/1/nonce"
-    CHALLENGE = b"pnyx/1/challenge"
+    COMPLAINT = b"pnyx/1/complaint"
+    KNOWLEDGE_NONCE = b"pnyx/1/knowledge-nonce"
+    KNOWLEDGE_CHALLENGE = b"pnyx/1/knowledge-challenge"
+    SHARED_POINT_NONCE = b"pnyx/1/shared-point-nonce"
+    SHARED_POINT_CHALLENGE = b"pnyx/1/shared-point-challenge"
 
 
 def compute_digest(domain: Domain, *parts: bytes) -> Digest:

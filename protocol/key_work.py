@@ -43,8 +43,8 @@ def do_key_work(holder: KeyHolder, work: KeyWork) -> DealMade | DealsChecked | S
             complaints = find_complaints(ceremony, deals, holder.bls_key)
             return DealsChecked(epoch=ceremony.epoch, complaints=complaints)
         case DeriveShare(chain_id=chain_id, key=key):
-            share = derive_share(chain_id, key, holder.member, holder.bls_key)
             try:
+                share = derive_share(chain_id, key, holder.member, holder.bls_key)
                 check_share(split_points(key.commitments), key.holders.index(holder.member), share)
             except InvalidMessage:
                 return ShareDerived(key_epoch=key.epoch, share=None)

@@ -7,7 +7,19 @@ from protocol.cards import CardContent
 from protocol.codec import decode, encode
 from protocol.crypto import Domain, SigningKey, check_signature, compute_digest
 from protocol.evidence import Evidence
-from protocol.units import BlsPublicKey, Digest, Epoch, MemberId, Round, Salt, Sequence, Signature, Stake
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    Digest,
+    Epoch,
+    MemberId,
+    Round,
+    Salt,
+    Sequence,
+    SharedPoint,
+    Signature,
+    Stake,
+)
 
 OPERATION_BYTES_MAX: Final = 24_576
 """A deal among the most members that there may be takes about 21,000 bytes."""
@@ -130,9 +142,9 @@ class PostDeal:
     """What the shares are encrypted with, made for this deal alone."""
     shares: bytes
     """The encrypted shares, 32 bytes each, in the order of the validators."""
-    secret_proof: bytes
+    secret_proof: BlsProof
     """That the dealer knows the constant term."""
-    ephemeral_proof: bytes
+    ephemeral_proof: BlsProof
     """That the dealer knows the ephemeral secret: otherwise it could post somebody else's key again."""
 
 
@@ -143,9 +155,9 @@ class Complain:
     tag: ClassVar[int] = 10
     epoch: Epoch
     dealer: MemberId
-    shared_point: BlsPublicKey
+    shared_point: SharedPoint
     """What the share is encrypted under: the dealer's ephemeral key times the own secret key."""
-    proof: bytes
+    proof: BlsProof
     """That it is that point (Chaum-Pedersen)."""
 
 

@@ -21,7 +21,16 @@ BlsSignature = NewType("BlsSignature", bytes)
 """A compressed point on G1 of BLS12-381, 48 bytes."""
 
 BlsScalar = NewType("BlsScalar", bytes)
-"""A number modulo the order of the groups of BLS12-381, 32 bytes big-endian; most of them are secrets."""
+"""A number below the order of BLS12-381's groups, 32 bytes, big-endian. Shares are scalars, and secret."""
+
+BlsProof = NewType("BlsProof", bytes)
+"""A proof about logarithms on G2, 64 bytes: the challenge and the response, both scalars."""
+
+SharedPoint = NewType("SharedPoint", bytes)
+"""What a deal's ephemeral key and a recipient's key have in common: a compressed point on G2, 96 bytes."""
+
+EncryptedShare = NewType("EncryptedShare", bytes)
+"""A share under the pad of its recipient, 32 bytes."""
 
 Salt = NewType("Salt", bytes)
 """The 32 random bytes that hide a sealed ballot (F8)."""

@@ -19,24 +19,27 @@ from typing import Final
 from protocol.beacon.group_key import POINT_BYTES, SHARE_BYTES, DealtShares, GroupKey, compute_threshold, split_points
 from protocol.bls import (
     BlsSigningKey,
+    Complaint,
     add_commitments,
     add_scalars,
+    build_complaint,
+    check_commitments,
+    check_complaint,
     check_knowledge,
     check_share,
-    check_shared_point,
-    decode_public_key,
+    compute_commitments,
+    compute_ephemeral_key,
+    decrypt_share,
+    derive_ephemeral_secret,
     derive_polynomial,
-    derive_scalar,
     encrypt_share,
-    find_wrong_shares,
-    multiply_generator,
     open_with_shared_point,
     prove_knowledge,
 )
 from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
 from protocol.operations import Complain, PostDeal
-from protocol.units import BlsPublicKey, BlsScalar, Digest, Epoch, MemberId
+from protocol.units import BlsPublicKey, BlsScalar, Digest, EncryptedShare, Epoch, MemberId
 
 DEALS_REMEMBERED: Final = 1_024
 """Verified deals, so that executing a block need not repeat what was done when the deal came in."""
@@ -71,12 +74,12 @@ def build_deal(ceremony: Ceremony, dealer: MemberId, secret: bytes) -> PostDeal:
     epoch = ceremony.epoch.to_bytes(8, "big")
     seed = compute_digest(Domain.DEAL_SECRET, secret, ceremony.chain_id, epoch, dealer, everybody)
     polynomial = derive_polynomial(seed, ceremony.threshold)
-    commitments = b"".join(polynomial.compute_commitments())
-    ephemeral = derive_scalar(Domain.DEAL_SECRET, seed, b"ephemeral")
-    ephemeral_key = multiply_generator(ephemeral)
+    commitments = b"".join(compute_commitments(polynomial))
+    ephemeral = derive_ephemeral_secret(seed)
+    ephemeral_key = compute_ephemeral_key(ephemeral)
     context = _compute_context(ceremony, dealer)
     shares = b"".join(
-        encrypt_share(polynomial.evaluate(index), ephemeral, bls_key, context, index)
+        encrypt_share(ephemeral, bls_key, polynomial.evaluate(index), context, index)
         for index, bls_key in enumerate(ceremony.bls_keys)
     )
     whole = _compute_whole_context(ceremony, dealer, commitments, ephemeral_key, shares)
@@ -85,7 +88,7 @@ def build_deal(ceremony: Ceremony, dealer: MemberId, secret: bytes) -> PostDeal:
         commitments=commitments,
         ephemeral_key=ephemeral_key,
         shares=shares,
-        secret_proof=prove_knowledge(polynomial.get_constant(), whole),
+        secret_proof=prove_knowledge(polynomial.get_secret(), whole),
         ephemeral_proof=prove_knowledge(ephemeral, whole),
     )
 
@@ -105,8 +108,7 @@ def check_deal(ceremony: Ceremony, dealer: MemberId, deal: PostDeal) -> None:
     if len(deal.shares) != len(ceremony.dealers) * SHARE_BYTES:
         raise InvalidMessage(f"{len(deal.shares)} bytes of shares for {len(ceremony.dealers)} validators")
     points = split_points(deal.commitments)
-    for point in points:
-        decode_public_key(point)
+    check_commitments(points)
     whole = _compute_whole_context(ceremony, dealer, deal.commitments, deal.ephemeral_key, deal.shares)
     check_knowledge(points[0], deal.secret_proof, whole)
     check_knowledge(deal.ephemeral_key, deal.ephemeral_proof, whole)
@@ -125,11 +127,18 @@ def find_complaints(
         bls_key: The recipient's.
     """
     index = ceremony.bls_keys.index(bls_key.public_key)
-    dealt = [
-        (split_points(deal.commitments), _decrypt(ceremony, dealer, deal, index, bls_key)) for dealer, deal in deals
-    ]
-    wrong = find_wrong_shares(dealt, index)
-    return tuple(_build_complaint(ceremony, *deals[place], bls_key) for place in wrong)
+    complaints: list[Complain] = []
+    for dealer, deal in deals:
+        context = _compute_context(ceremony, dealer)
+        try:
+            share = decrypt_share(bls_key, deal.ephemeral_key, _get_share(deal.shares, index), context, index)
+            check_share(split_points(deal.commitments), index, share)
+        except InvalidMessage:
+            made = build_complaint(bls_key, deal.ephemeral_key, context, index)
+            complaints.append(
+                Complain(epoch=ceremony.epoch, dealer=dealer, shared_point=made.shared_point, proof=made.proof)
+            )
+    return tuple(complaints)
 
 
 def is_complaint_right(
@@ -138,15 +147,13 @@ def is_complaint_right(
     """Return whether a complaint shows a wrong share; if not, the complaint itself is the offence."""
     index = ceremony.dealers.index(complainer)
     context = _compute_context(ceremony, dealer)
-    encrypted = _get_share(deal.shares, index)
+    claim = Complaint(shared_point=complaint.shared_point, proof=complaint.proof)
     try:
-        check_shared_point(
-            ceremony.bls_keys[index], deal.ephemeral_key, complaint.shared_point, complaint.proof, context
-        )
+        check_complaint(claim, ceremony.bls_keys[index], deal.ephemeral_key, context, index)
     except InvalidMessage:
         return False
-    share = open_with_shared_point(complaint.shared_point, encrypted, context, index)
     try:
+        share = open_with_shared_point(complaint.shared_point, _get_share(deal.shares, index), context, index)
         check_share(split_points(deal.commitments), index, share)
     except InvalidMessage:
         return True
@@ -162,7 +169,6 @@ def build_group_key(ceremony: Ceremony, deals: Sequence[tuple[MemberId, PostDeal
         return None
     try:
         commitments = add_commitments([split_points(deal.commitments) for _, deal in deals])
-        decode_public_key(commitments[0])
     except InvalidMessage:
         # The sum is the point at infinity: not by chance, and no key.
         return None
@@ -180,13 +186,17 @@ def derive_share(chain_id: Digest, key: GroupKey, holder: MemberId, bls_key: Bls
     """Return a holder's share of a group key, from what the ledger has and the long-term key alone.
 
     Slow: 0.5 ms per deal.
+
+    Raises:
+        InvalidMessage: A dealer encrypted what is no share at all.
     """
     index = key.holders.index(holder)
     epoch = Epoch(key.epoch - 1)
     return add_scalars(
         [
-            open_with_shared_point(
-                bls_key.compute_shared_point(deal.ephemeral_key),
+            decrypt_share(
+                bls_key,
+                deal.ephemeral_key,
                 _get_share(deal.shares, index),
                 _build_context(chain_id, epoch, deal.dealer),
                 index,
@@ -196,25 +206,8 @@ def derive_share(chain_id: Digest, key: GroupKey, holder: MemberId, bls_key: Bls
     )
 
 
-def _decrypt(ceremony: Ceremony, dealer: MemberId, deal: PostDeal, index: int, bls_key: BlsSigningKey) -> bytes:
-    shared = bls_key.compute_shared_point(deal.ephemeral_key)
-    return open_with_shared_point(shared, _get_share(deal.shares, index), _compute_context(ceremony, dealer), index)
-
-
-def _build_complaint(
-    ceremony: Ceremony, dealer: MemberId, deal: PostDeal, bls_key: BlsSigningKey
-) -> Complain:
-    context = _compute_context(ceremony, dealer)
-    return Complain(
-        epoch=ceremony.epoch,
-        dealer=dealer,
-        shared_point=bls_key.compute_shared_point(deal.ephemeral_key),
-        proof=bls_key.prove_shared_point(deal.ephemeral_key, context),
-    )
-
-
-def _get_share(shares: bytes, index: int) -> bytes:
-    return shares[index * SHARE_BYTES : (index + 1) * SHARE_BYTES]
+def _get_share(shares: bytes, index: int) -> EncryptedShare:
+    return EncryptedShare(shares[index * SHARE_BYTES : (index + 1) * SHARE_BYTES])
 
 
 def _compute_context(ceremony: Ceremony, dealer: MemberId) -> bytes:

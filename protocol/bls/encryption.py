@@ -1,107 +1,121 @@
-"""Encrypted shares that stand on the ledger for all to see, and proofs about what they are encrypted with (B4).
+"""A dealer's shares, posted for all to see and readable by one each, and complaints that anybody can check (B4).
 
-A dealer makes an ephemeral key E = e * G for one deal. The point S = e * P = x * E is known to it and to the holder of
-P = x * G alone; a share is encrypted by adding a digest of S to it, bit by bit. A recipient that complains reveals S
-and proves that log_G(P) = log_E(S): D. Chaum, T. Pedersen, "Wallet Databases with Observers", CRYPTO 1992. Knowledge of
-e and of the deal's secret is proven by C. Schnorr, "Efficient Signature Generation by Smart Cards", J. Cryptology 4
-(1991). Both are made non-interactive by a digest over everything that is public, and their nonces derive from the
-secret and all of that, so that no nonce ever serves two statements.
+The dealer has one ephemeral key per deal. Its secret times a recipient's public key is the same point as the
+recipient's secret times the ephemeral key (ElGamal); a hash of that shared point is the pad over the share. A recipient
+that was dealt a wrong share reveals the shared point of this one deal, with a proof that it is the right one; anybody
+then opens the ciphertext and checks the share against the commitments. Nothing else is revealed, and a lie of either
+side shows.
+
+Shares are scalars below the group order, a pad is 32 bytes of hash: a pad is used once, because context and index are
+in the hash and an ephemeral key belongs to one deal.
 """
 
-from py_arkworks_bls12381 import G2Point, Scalar
+from dataclasses import dataclass
 
-from protocol.bls.points import decode_public_key, encode_public_key
-from protocol.bls.scalars import decode_scalar, encode_scalar, hash_to_scalar
+from protocol.bls.keys import BlsSigningKey
+from protocol.bls.points import GENERATOR, decode_public_key, encode_public_key
+from protocol.bls.proofs import SharedPointClaim, check_shared_point
+from protocol.bls.scalars import decode_scalar, derive_scalar, load_scalar
 from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
-from protocol.units import BlsPublicKey, BlsScalar
-
-PROOF_BYTES = 64
-"""A challenge and a response, 32 bytes each."""
+from protocol.units import BlsProof, BlsPublicKey, BlsScalar, EncryptedShare, SharedPoint
 
 
-def encrypt_share(share: BlsScalar, ephemeral: BlsScalar, recipient: BlsPublicKey, context: bytes, index: int) -> bytes:
-    """Return a share for one recipient, 32 bytes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """A recipient's shared point with one deal, and the proof that it is."""
+
+    shared_point: SharedPoint
+    proof: BlsProof
+
+
+def derive_ephemeral_secret(secret_seed: bytes) -> BlsScalar:
+    """Return the secret of a deal's ephemeral key, from the same secret seed as the deal's polynomial.
+
+    Raises:
+        ValueError: The seed is shorter than 32 bytes.
+    """
+    if len(secret_seed) < 32:
+        raise ValueError("an ephemeral secret needs a seed of at least 32 bytes")
+    return derive_scalar(Domain.EPHEMERAL, secret_seed)
+
+
+def compute_ephemeral_key(ephemeral_secret: BlsScalar) -> BlsPublicKey:
+    """Return the public part of an ephemeral key, which the dealer posts with a proof of knowledge."""
+    return encode_public_key(GENERATOR * load_scalar(ephemeral_secret))
+
+
+def encrypt_share(
+    ephemeral_secret: BlsScalar, recipient: BlsPublicKey, share: BlsScalar, context: bytes, index: int
+) -> EncryptedShare:
+    """Return a share under the pad of its recipient.
 
     Args:
-        share: What to encrypt.
-        ephemeral: The deal's ephemeral secret.
-        recipient: The recipient's public key.
-        context: What the deal is bound to.
+        ephemeral_secret: The deal's.
+        recipient: The recipient's long-term key.
+        share: What it gets.
+        context: What names this one deal.
         index: The recipient's.
 
     Raises:
-        InvalidMessage: The recipient's key is no point.
+        InvalidMessage: The recipient's key is no valid point.
     """
-    shared_point = encode_public_key(decode_public_key(recipient) * decode_scalar(ephemeral))
-    return open_with_shared_point(shared_point, share, context, index)
+    shared = decode_public_key(recipient) * load_scalar(ephemeral_secret)
+    return EncryptedShare(_apply_pad(share, SharedPoint(encode_public_key(shared)), context, index))
 
 
-def open_with_shared_point(shared_point: BlsPublicKey, encrypted: bytes, context: bytes, index: int) -> bytes:
-    """Return the 32 bytes that were encrypted under a shared point; they need not be a scalar."""
-    pad = compute_digest(Domain.SHARE_PAD, context, index.to_bytes(4, "big"), shared_point)
-    return bytes(one ^ other for one, other in zip(encrypted, pad, strict=True))
+def decrypt_share(
+    key: BlsSigningKey, ephemeral_key: BlsPublicKey, ciphertext: EncryptedShare, context: bytes, index: int
+) -> BlsScalar:
+    """Return the share that a deal holds for the owner of a key; whether it is the right one, the commitments say.
+
+    Raises:
+        InvalidMessage: The ephemeral key is no valid point, or what was encrypted is no scalar.
+    """
+    return open_with_shared_point(key.compute_shared_point(ephemeral_key), ciphertext, context, index)
 
 
-def compute_shared_point(secret: Scalar, ephemeral_key: BlsPublicKey) -> BlsPublicKey:
-    """Return the point that a recipient's secret and a deal's ephemeral key share."""
-    return encode_public_key(decode_public_key(ephemeral_key) * secret)
+def open_with_shared_point(
+    shared_point: SharedPoint, ciphertext: EncryptedShare, context: bytes, index: int
+) -> BlsScalar:
+    """Return the share in a ciphertext, by the shared point that a complaint revealed.
+
+    Raises:
+        InvalidMessage: What was encrypted is no scalar: the dealer's fault if the shared point was proven.
+    """
+    return decode_scalar(_apply_pad(ciphertext, shared_point, context, index))
 
 
-def prove_shared_point(secret: Scalar, public_key: BlsPublicKey, ephemeral_key: BlsPublicKey, context: bytes) -> bytes:
-    """Return the proof that a recipient's shared point is the one of its public key."""
-    base = decode_public_key(ephemeral_key)
-    shared_point = encode_public_key(base * secret)
-    statement = (context, public_key, ephemeral_key, shared_point)
-    nonce = hash_to_scalar(Domain.NONCE, encode_scalar(secret), b"shared point", *statement)
-    challenge = _compute_challenge(b"shared point", *statement, G2Point() * nonce, base * nonce)
-    return encode_scalar(challenge) + encode_scalar(nonce + challenge * secret)
+def build_complaint(key: BlsSigningKey, ephemeral_key: BlsPublicKey, context: bytes, index: int) -> Complaint:
+    """Return the complaint of a recipient about a deal.
+
+    Raises:
+        InvalidMessage: The ephemeral key is no valid point; then anybody sees that without a complaint.
+    """
+    return Complaint(
+        shared_point=key.compute_shared_point(ephemeral_key),
+        proof=key.prove_shared_point(ephemeral_key, _bind_complaint(context, index)),
+    )
 
 
-def check_shared_point(
-    public_key: BlsPublicKey, ephemeral_key: BlsPublicKey, shared_point: BlsPublicKey, proof: bytes, context: bytes
+def check_complaint(
+    complaint: Complaint, recipient: BlsPublicKey, ephemeral_key: BlsPublicKey, context: bytes, index: int
 ) -> None:
-    """Check a recipient's proof of its shared point.
+    """Check that a complaint reveals the true shared point; whether it is justified shows once the share is open.
 
     Raises:
-        InvalidMessage: It proves nothing, or something is no point.
+        InvalidMessage: It does not, or belongs to another deal, recipient or index.
     """
-    challenge, response = _split_proof(proof)
-    base, shared, key = decode_public_key(ephemeral_key), decode_public_key(shared_point), decode_public_key(public_key)
-    generator_side = G2Point() * response - key * challenge
-    ephemeral_side = base * response - shared * challenge
-    statement = (context, public_key, ephemeral_key, shared_point)
-    if challenge != _compute_challenge(b"shared point", *statement, generator_side, ephemeral_side):
-        raise InvalidMessage("a shared point is not proven to be one")
+    claim = SharedPointClaim(public_key=recipient, other_key=ephemeral_key, shared_point=complaint.shared_point)
+    check_shared_point(claim, complaint.proof, _bind_complaint(context, index))
 
 
-def prove_knowledge(secret: BlsScalar, context: bytes) -> bytes:
-    """Return the proof that the secret number of a point is known."""
-    scalar = decode_scalar(secret)
-    point = encode_public_key(G2Point() * scalar)
-    nonce = hash_to_scalar(Domain.NONCE, secret, b"knowledge", context, point)
-    challenge = _compute_challenge(b"knowledge", context, point, G2Point() * nonce)
-    return encode_scalar(challenge) + encode_scalar(nonce + challenge * scalar)
+def _bind_complaint(context: bytes, index: int) -> bytes:
+    return compute_digest(Domain.COMPLAINT, context, index.to_bytes(4, "big"))
 
 
-def check_knowledge(point: BlsPublicKey, proof: bytes, context: bytes) -> None:
-    """Check a proof that the secret number of a point is known.
-
-    Raises:
-        InvalidMessage: It is none, or the point is no point.
-    """
-    challenge, response = _split_proof(proof)
-    commitment = G2Point() * response - decode_public_key(point) * challenge
-    if challenge != _compute_challenge(b"knowledge", context, point, commitment):
-        raise InvalidMessage("knowledge of a point's secret is not proven")
-
-
-def _split_proof(proof: bytes) -> tuple[Scalar, Scalar]:
-    if len(proof) != PROOF_BYTES:
-        raise InvalidMessage(f"a proof of {len(proof)} bytes, not {PROOF_BYTES}")
-    return decode_scalar(proof[:32]), decode_scalar(proof[32:])
-
-
-def _compute_challenge(what: bytes, *parts: bytes | G2Point) -> Scalar:
-    encoded = [part if isinstance(part, bytes) else encode_public_key(part) for part in parts]
-    return hash_to_scalar(Domain.CHALLENGE, what, *encoded)
+def _apply_pad(text: bytes, shared_point: SharedPoint, context: bytes, index: int) -> bytes:
+    pad = compute_digest(Domain.SHARE_PAD, context, index.to_bytes(4, "big"), shared_point)
+    if len(text) != len(pad):
+        raise InvalidMessage(f"an encrypted share has {len(pad)} bytes, not {len(text)}")
+    return bytes(left ^ right for left, right in zip(text, pad, strict=True))

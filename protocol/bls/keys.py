@@ -1,19 +1,25 @@
-"""BLS keys and signatures on BLS12-381 (L1, B5).
+"""A member's BLS key, what it signs, and what it has in common with another key; its secret never leaves.
 
-Public keys lie on G2 (96 bytes), signatures on G1 (48 bytes), as in drand's scheme ``bls-unchained-g1-rfc9380``;
-messages are hashed to G1 by RFC 9380. The ciphersuite tags are those of the IETF draft on BLS signatures (section
-4.2).
+Public keys lie on G2, signatures on G1, as in drand's scheme ``bls-unchained-g1-rfc9380``; messages are hashed to G1
+by RFC 9380. The ciphersuite tags are those of the IETF draft on BLS signatures (section 4.2).
 """
 
 from typing import Final
 
-from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
+from py_arkworks_bls12381 import GT, G1Point, Scalar
 
-from protocol.bls.encryption import compute_shared_point, prove_shared_point
-from protocol.bls.points import decode_public_key, decode_signature
+from protocol.bls.points import (
+    GENERATOR,
+    decode_point,
+    decode_public_key,
+    decode_signature,
+    encode_public_key,
+    encode_signature,
+)
+from protocol.bls.proofs import SharedPointClaim, prove_shared_point
 from protocol.crypto import Domain, compute_sign_bytes
 from protocol.errors import InvalidMessage
-from protocol.units import BlsPublicKey, BlsSignature, Digest
+from protocol.units import BlsProof, BlsPublicKey, BlsSignature, Digest, SharedPoint
 
 SIGNATURE_TAG: Final = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
 POSSESSION_TAG: Final = b"BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_"
@@ -33,7 +39,7 @@ class BlsSigningKey:
         self._scalar = Scalar.from_be_bytes_mod_order(seed)
         if self._scalar.is_zero():
             raise ValueError("the seed gives the zero key")
-        self.public_key = BlsPublicKey(bytes((G2Point() * self._scalar).to_compressed_bytes()))
+        self.public_key = encode_public_key(GENERATOR * self._scalar)
 
     def sign(self, domain: Domain, chain_id: Digest, message: bytes) -> BlsSignature:
         """Return the unique signature over a message, under a domain and a chain."""
@@ -43,21 +49,26 @@ class BlsSigningKey:
         """Return the signature over the own public key that shows this key is known to its holder."""
         return self._sign(self.public_key, POSSESSION_TAG)
 
-    def compute_shared_point(self, ephemeral_key: BlsPublicKey) -> BlsPublicKey:
-        """Return the point that this key and the holder of an ephemeral one can compute, and nobody else (B4).
+    def compute_shared_point(self, other_key: BlsPublicKey) -> SharedPoint:
+        """Return what this key and another have in common: this secret times the other's point (Diffie-Hellman).
 
         Raises:
-            InvalidMessage: The ephemeral key is no point of the group.
+            InvalidMessage: The other key is no valid point.
         """
-        return compute_shared_point(self._scalar, ephemeral_key)
+        return SharedPoint(encode_public_key(decode_point(other_key, "an ephemeral key") * self._scalar))
 
-    def prove_shared_point(self, ephemeral_key: BlsPublicKey, context: bytes) -> bytes:
-        """Return the proof that :meth:`compute_shared_point` gave that point, for everybody to check (B4)."""
-        return prove_shared_point(self._scalar, self.public_key, ephemeral_key, context)
+    def prove_shared_point(self, other_key: BlsPublicKey, context: bytes) -> BlsProof:
+        """Return the proof that :meth:`compute_shared_point` is what this key and another have in common.
+
+        Raises:
+            InvalidMessage: The other key is no valid point.
+        """
+        shared_point = self.compute_shared_point(other_key)
+        claim = SharedPointClaim(public_key=self.public_key, other_key=other_key, shared_point=shared_point)
+        return prove_shared_point(self._scalar, claim, context)
 
     def _sign(self, message: bytes, tag: bytes) -> BlsSignature:
-        point = G1Point.hash_to_curve(message, tag) * self._scalar
-        return BlsSignature(bytes(point.to_compressed_bytes()))
+        return encode_signature(G1Point.hash_to_curve(message, tag) * self._scalar)
 
 
 def check_bls_signature(
@@ -68,7 +79,7 @@ def check_bls_signature(
     Raises:
         InvalidMessage: The key or the signature is no valid point, or the signature is not this key's.
     """
-    _check(public_key, compute_sign_bytes(domain, chain_id, message), SIGNATURE_TAG, signature)
+    check_message(public_key, compute_sign_bytes(domain, chain_id, message), SIGNATURE_TAG, signature)
 
 
 def check_possession(public_key: BlsPublicKey, proof: BlsSignature) -> None:
@@ -77,11 +88,16 @@ def check_possession(public_key: BlsPublicKey, proof: BlsSignature) -> None:
     Raises:
         InvalidMessage: It does not prove that the holder knows the secret key.
     """
-    _check(public_key, public_key, POSSESSION_TAG, proof)
+    check_message(public_key, public_key, POSSESSION_TAG, proof)
 
 
-def _check(public_key: BlsPublicKey, message: bytes, tag: bytes, signature: BlsSignature) -> None:
+def check_message(public_key: BlsPublicKey, message: bytes, tag: bytes, signature: BlsSignature) -> None:
+    """Check a signature over exactly these bytes, under a ciphersuite's tag.
+
+    Raises:
+        InvalidMessage: The key or the signature is no valid point, or the signature is not this key's.
+    """
     key_point, signature_point = decode_public_key(public_key), decode_signature(signature)
     hashed = G1Point.hash_to_curve(message, tag)
-    if not GT.pairing_check([signature_point, -hashed], [G2Point(), key_point]):
+    if not GT.pairing_check([signature_point, -hashed], [GENERATOR, key_point]):
         raise InvalidMessage("a BLS signature does not verify")

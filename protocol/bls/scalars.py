@@ -1,57 +1,47 @@
-"""Numbers modulo the order of the groups, as 32 bytes, big-endian."""
+"""Numbers modulo the order of BLS12-381's groups: secrets, shares, challenges, and their bytes."""
 
-from collections.abc import Iterable
+from typing import Final
 
-from py_arkworks_bls12381 import G2Point, Scalar
+from py_arkworks_bls12381 import Scalar
 
-from protocol.bls.points import encode_public_key
 from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
-from protocol.units import BlsPublicKey, BlsScalar
+from protocol.units import BlsScalar
 
-_HALVES = (b"high", b"low")
+SCALAR_BYTES: Final = 32
+GROUP_ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+"""The prime order of G1 and G2 (draft-irtf-cfrg-pairing-friendly-curves, section 4.2.1)."""
 
 
-def decode_scalar(encoded: bytes) -> Scalar:
-    """Return a number from untrusted bytes; zero is one.
+def decode_scalar(encoded: bytes) -> BlsScalar:
+    """Return the scalar of untrusted bytes; zero is one.
 
     Raises:
-        InvalidMessage: Not 32 bytes, or not below the order.
+        InvalidMessage: Not 32 bytes, or not below the group order.
     """
-    if len(encoded) == 32:
-        scalar = Scalar.from_be_bytes_mod_order(encoded)
-        if bytes(scalar.to_be_bytes()) == encoded:
-            return scalar
-    raise InvalidMessage("a scalar is not 32 bytes below the group order")
-
-
-def encode_scalar(scalar: Scalar) -> BlsScalar:
-    """Return a number's 32 bytes."""
-    return BlsScalar(bytes(scalar.to_be_bytes()))
-
-
-def hash_to_scalar(domain: Domain, *parts: bytes) -> Scalar:
-    """Return a number that looks drawn at random: 512 bits of digest modulo the order, with a bias below 2**-256."""
-    return Scalar.from_be_bytes_mod_order(b"".join(compute_digest(domain, half, *parts) for half in _HALVES))
+    if len(encoded) != SCALAR_BYTES or int.from_bytes(encoded, "big") >= GROUP_ORDER:
+        raise InvalidMessage("a BLS scalar is not 32 bytes below the group order")
+    return BlsScalar(encoded)
 
 
 def derive_scalar(domain: Domain, *parts: bytes) -> BlsScalar:
-    """Return the secret number that derives from secret parts."""
-    return encode_scalar(hash_to_scalar(domain, *parts))
+    """Return a scalar that depends on all parts: 64 bytes of hash modulo the order, with a bias below 2**-256.
+
+    It is zero with a chance of 2**-255, so nobody checks.
+    """
+    wide = compute_digest(domain, b"\x00", *parts) + compute_digest(domain, b"\x01", *parts)
+    return encode_scalar(Scalar.from_be_bytes_mod_order(wide))
 
 
-def add_scalars(encoded: Iterable[bytes]) -> BlsScalar:
-    """Return the sum of numbers of 32 bytes each, modulo the order; one that is not below it is reduced."""
-    total = Scalar(0)
-    for one in encoded:
-        total = total + Scalar.from_be_bytes_mod_order(one)
-    return encode_scalar(total)
-
-
-def multiply_generator(scalar: BlsScalar) -> BlsPublicKey:
-    """Return the point on G2 that belongs to a secret number.
+def load_scalar(encoded: BlsScalar) -> Scalar:
+    """Return the library's value of a scalar.
 
     Raises:
-        InvalidMessage: The number is out of range.
+        InvalidMessage: Not 32 bytes, or not below the group order.
     """
-    return encode_public_key(G2Point() * decode_scalar(scalar))
+    return Scalar.from_be_bytes(decode_scalar(encoded))
+
+
+def encode_scalar(scalar: Scalar) -> BlsScalar:
+    """Return the bytes of the library's value."""
+    return BlsScalar(bytes(scalar.to_be_bytes()))

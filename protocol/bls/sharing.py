@@ -1,132 +1,150 @@
-"""Feldman's verifiable secret sharing: polynomials, commitments to them, and shares that fit or don't (B4).
+"""Feldman's verifiable secret sharing: a secret is cut in shares of which a threshold rebuilds it (B4).
 
-Source: P. Feldman, "A Practical Scheme for Non-interactive Verifiable Secret Sharing", FOCS 1987. Holder ``index`` gets
-the polynomial's value at index + 1; commitments are its coefficients times the generator of G2.
+The dealer's polynomial has the secret as its constant term; the share of the member with an index is its value at
+``index + 1``. The commitments, each coefficient times the generator of G2, let anybody check a share against its
+dealer, and compute the public key of a share that nobody ever showed. Sums of polynomials, of shares and of
+commitments go together, which is all that joint key generation needs.
+
+P. Feldman, "A practical scheme for non-interactive verifiable secret sharing", FOCS 1987.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from py_arkworks_bls12381 import G2Point, Scalar
 
-from protocol.bls.points import decode_public_key, encode_public_key
-from protocol.bls.scalars import decode_scalar, encode_scalar, hash_to_scalar
+from protocol.bls.points import GENERATOR, decode_point, encode_public_key
+from protocol.bls.scalars import derive_scalar, encode_scalar, load_scalar
 from protocol.crypto import Domain
 from protocol.errors import InvalidMessage
 from protocol.units import BlsPublicKey, BlsScalar
 
+DEALS_REMEMBERED: Final = 256
+"""Of so many deals the decoded commitments are kept, because several checks need the same ones."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Polynomial:
-    """A secret polynomial modulo the group order."""
+    """A dealer's secret polynomial."""
 
-    def __init__(self, coefficients: Sequence[Scalar]) -> None:
-        """Take the coefficients, the constant term first."""
-        self._coefficients = tuple(coefficients)
+    coefficients: tuple[Scalar, ...] = field(repr=False)
+    """The constant term, the secret, first; as many as the threshold."""
 
     def evaluate(self, index: int) -> BlsScalar:
-        """Return the share of the holder with this index."""
+        """Return the share of the member with an index, from 0."""
         place, value = Scalar(index + 1), Scalar(0)
-        for coefficient in reversed(self._coefficients):
+        for coefficient in reversed(self.coefficients):
             value = value * place + coefficient
         return encode_scalar(value)
 
-    def get_constant(self) -> BlsScalar:
-        """Return the secret that is shared."""
-        return encode_scalar(self._coefficients[0])
-
-    def compute_commitments(self) -> tuple[BlsPublicKey, ...]:
-        """Return the commitments to the coefficients, the constant term's first."""
-        return tuple(encode_public_key(G2Point() * coefficient) for coefficient in self._coefficients)
+    def get_secret(self) -> BlsScalar:
+        """Return the constant term, for its proof of knowledge."""
+        return encode_scalar(self.coefficients[0])
 
 
-def derive_polynomial(seed: bytes, threshold: int) -> Polynomial:
-    """Return the polynomial of degree ``threshold`` - 1 that derives from a secret seed."""
-    return Polynomial(
-        [hash_to_scalar(Domain.DEAL_SECRET, seed, power.to_bytes(4, "big")) for power in range(threshold)]
-    )
-
-
-def compute_share_key(commitments: Sequence[bytes], index: int) -> BlsPublicKey:
-    """Return the public key that a holder's share has if it fits the commitments.
-
-    Raises:
-        InvalidMessage: A commitment is no point, or the key is the point at infinity.
-    """
-    key = encode_public_key(_evaluate_commitments(commitments, index))
-    decode_public_key(key)
-    return key
-
-
-def check_share(commitments: Sequence[bytes], index: int, share: bytes) -> None:
-    """Check that a share fits the commitments.
-
-    Raises:
-        InvalidMessage: It does not.
-    """
-    if G2Point() * decode_scalar(share) != _evaluate_commitments(commitments, index):
-        raise InvalidMessage(f"share {index} does not fit the commitments")
-
-
-def find_wrong_shares(dealt: Sequence[tuple[Sequence[bytes], bytes]], index: int) -> tuple[int, ...]:
-    """Return which deals' shares for one holder do not fit their commitments; usually none.
-
-    First one random combination of all is looked at, with weights of 128 bits that depend on every byte; only if it
-    does not hold is each looked at by itself.
+def derive_polynomial(secret_seed: bytes, threshold: int) -> Polynomial:
+    """Return the polynomial of a secret seed: the same seed always gives the same deal.
 
     Args:
-        dealt: The commitments of each deal, which are points, and the share.
-        index: The holder's.
+        secret_seed: At least 32 bytes that only the dealer knows, of this one deal.
+        threshold: How many shares rebuild the secret; at least 1.
+
+    Raises:
+        ValueError: The seed is too short or the threshold below 1.
     """
-    if not dealt or _do_all_fit(dealt, index):
-        return ()
-    wrong: list[int] = []
-    for place, (commitments, share) in enumerate(dealt):
-        try:
-            check_share(commitments, index, share)
-        except InvalidMessage:
-            wrong.append(place)
-    return tuple(wrong)
+    if len(secret_seed) < 32 or threshold < 1:
+        raise ValueError("a polynomial needs a seed of at least 32 bytes and a threshold of at least 1")
+    numbers = (number.to_bytes(4, "big") for number in range(threshold))
+    scalars = tuple(load_scalar(derive_scalar(Domain.POLYNOMIAL, secret_seed, number)) for number in numbers)
+    return Polynomial(coefficients=scalars)
 
 
-def add_commitments(deals: Sequence[Sequence[bytes]]) -> tuple[BlsPublicKey, ...]:
-    """Return the commitments to the sum of polynomials of one degree.
+def compute_commitments(polynomial: Polynomial) -> tuple[BlsPublicKey, ...]:
+    """Return each coefficient times the generator; the first is the public key of the secret."""
+    return tuple(encode_public_key(GENERATOR * coefficient) for coefficient in polynomial.coefficients)
+
+
+def check_commitments(commitments: tuple[BlsPublicKey, ...]) -> None:
+    """Check that all of a dealer's commitments are points (B6); how many there must be is for the caller.
+
+    Raises:
+        InvalidMessage: There are none, or one is not on the curve, outside the subgroup, infinity, or not canonical.
+    """
+    _decode_commitments(commitments)
+
+
+def check_share(commitments: tuple[BlsPublicKey, ...], index: int, share: BlsScalar) -> None:
+    """Check that a share is the one that the commitments promise to the member with an index.
+
+    Raises:
+        InvalidMessage: It is not, or the share is no scalar or a commitment no point.
+    """
+    if GENERATOR * load_scalar(share) != _evaluate_commitments(commitments, index):
+        raise InvalidMessage(f"the share of index {index} is not the one that its dealer committed to")
+
+
+def compute_share_key(commitments: tuple[BlsPublicKey, ...], index: int) -> BlsPublicKey:
+    """Return the public key of a share: the share times the generator, from the commitments alone.
+
+    A share of zero gives the encoding of infinity, under which nothing verifies (B6).
 
     Raises:
         InvalidMessage: A commitment is no point.
     """
-    sums = [decode_public_key(commitment) for commitment in deals[0]]
-    for commitments in deals[1:]:
-        for power, commitment in enumerate(commitments):
-            sums[power] = sums[power] + decode_public_key(commitment)
-    return tuple(encode_public_key(point) for point in sums)
+    return encode_public_key(_evaluate_commitments(commitments, index))
 
 
-def _do_all_fit(dealt: Sequence[tuple[Sequence[bytes], bytes]], index: int) -> bool:
-    everything = [part for commitments, share in dealt for part in (*commitments, share)]
-    seed = encode_scalar(hash_to_scalar(Domain.SHARES, index.to_bytes(4, "big"), *everything))
-    total = Scalar(0)
-    points: list[G2Point] = []
-    factors: list[Scalar] = []
-    for place, (commitments, share) in enumerate(dealt):
-        try:
-            value = decode_scalar(share)
-        except InvalidMessage:
-            return False
-        weight = Scalar.from_be_bytes_mod_order(
-            bytes(hash_to_scalar(Domain.SHARES, seed, place.to_bytes(4, "big")).to_be_bytes())[16:]
-        )
-        total = total + weight * value
-        points += [decode_public_key(commitment) for commitment in commitments]
-        factors += [weight * power for power in _compute_powers(index, len(commitments))]
-    return bool(G2Point.multiexp_unchecked(points, factors) == G2Point() * total)
+def add_commitments(deals: Sequence[tuple[BlsPublicKey, ...]]) -> tuple[BlsPublicKey, ...]:
+    """Return the commitments of the sum of the dealers' polynomials; the first is the group's public key.
+
+    Args:
+        deals: Each dealer's commitments; at least one dealer.
+
+    Raises:
+        InvalidMessage: The deals are of different lengths, a commitment is no point, or the sum is infinity, which
+            only dealers that all know each other's secrets can bring about.
+    """
+    decoded = [_decode_commitments(commitments) for commitments in deals]
+    if len({len(points) for points in decoded}) != 1:
+        raise InvalidMessage("deals have different numbers of commitments")
+    sums = [_add_points(points) for points in zip(*decoded, strict=True)]
+    if G2Point.identity() in sums:
+        raise InvalidMessage("commitments add up to infinity")
+    return tuple(map(encode_public_key, sums))
 
 
-def _evaluate_commitments(commitments: Sequence[bytes], index: int) -> G2Point:
-    points = [decode_public_key(commitment) for commitment in commitments]
-    return G2Point.multiexp_unchecked(points, _compute_powers(index, len(points)))
+def add_scalars(scalars: Sequence[BlsScalar]) -> BlsScalar:
+    """Return the sum of scalars: of a member's shares from all dealers, its share of the group's key.
+
+    Raises:
+        InvalidMessage: One of them is no scalar.
+    """
+    return encode_scalar(sum(map(load_scalar, scalars), Scalar(0)))
 
 
-def _compute_powers(index: int, count: int) -> list[Scalar]:
-    place, powers = Scalar(index + 1), [Scalar(1)]
-    while len(powers) < count:
-        powers.append(powers[-1] * place)
-    return powers
+def _evaluate_commitments(commitments: tuple[BlsPublicKey, ...], index: int) -> G2Point:
+    """Return the polynomial's value at ``index + 1`` times the generator.
+
+    Horner's rule multiplies by the small number ``index + 1`` only; with indexes below 256 that takes a sixth of the
+    time of a sum over the powers of it.
+    """
+    place, value = Scalar(index + 1), G2Point.identity()
+    for point in reversed(_decode_commitments(commitments)):
+        value = value * place + point
+    return value
+
+
+@lru_cache(maxsize=DEALS_REMEMBERED)
+def _decode_commitments(commitments: tuple[BlsPublicKey, ...]) -> tuple[G2Point, ...]:
+    if not commitments:
+        raise InvalidMessage("a deal has no commitments")
+    return tuple(decode_point(commitment, "a commitment") for commitment in commitments)
+
+
+def _add_points(points: Sequence[G2Point]) -> G2Point:
+    total = G2Point.identity()
+    for point in points:
+        total += point
+    return total

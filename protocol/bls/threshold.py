@@ -1,95 +1,107 @@
-"""Threshold signatures, byte for byte those of drand's scheme ``bls-unchained-g1-rfc9380`` (B1, B3).
+"""Threshold signatures over round numbers, byte for byte those of drand's ``bls-unchained-g1-rfc9380`` (B1, B3).
 
-Source: https://docs.drand.love/docs/cryptography: the message is SHA-256 of the round as u64 big-endian, hashed to G1
-by RFC 9380; the random value is SHA-256 of the signature. Combining is interpolation at zero (A. Boldyreva, PKC 2003).
+The message of a round is SHA-256 of its number, 64 bits, big-endian, hashed to G1; a round's randomness is SHA-256 of
+its signature. Both are plain, without a domain tag of this project, because drand's tools compute them. Any threshold
+of partial signatures combines to the one signature that exists under the group's key.
 """
 
 import hashlib
-from collections.abc import Mapping
-from functools import lru_cache
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
+from py_arkworks_bls12381 import G1Point, Scalar
 
-from protocol.bls.keys import SIGNATURE_TAG
-from protocol.bls.points import decode_public_key, decode_signature, encode_signature
-from protocol.bls.scalars import decode_scalar
+from protocol.bls.keys import SIGNATURE_TAG, check_message
+from protocol.bls.points import encode_signature
+from protocol.bls.scalars import GROUP_ORDER, load_scalar
 from protocol.errors import InvalidMessage
 from protocol.units import BlsPublicKey, BlsScalar, BlsSignature, Digest, Round
 
-
-def compute_round_message(round_number: Round) -> bytes:
-    """Return what a round's output is a signature over."""
-    return hashlib.sha256(round_number.to_bytes(8, "big")).digest()
-
-
-def compute_randomness(signature: BlsSignature) -> Digest:
-    """Return the random value of an output."""
-    return Digest(hashlib.sha256(signature).digest())
+SCHEME: Final = "bls-unchained-g1-rfc9380"
+"""What drand calls it."""
 
 
 def sign_partial(share: BlsScalar, round_number: Round) -> BlsSignature:
-    """Return a holder's part of a round's output; the whole signature if the share is the whole key."""
-    return encode_signature(_hash_round(round_number) * decode_scalar(share))
+    """Return a member's partial signature of a round, by its share of the group's key.
+
+    Raises:
+        InvalidMessage: The share is no scalar.
+    """
+    hashed = G1Point.hash_to_curve(_compute_message(round_number), SIGNATURE_TAG)
+    return encode_signature(hashed * load_scalar(share))
 
 
 def check_partial(share_key: BlsPublicKey, round_number: Round, partial: BlsSignature) -> None:
-    """Check a holder's part by itself.
+    """Check one member's partial signature against the public key of its share.
 
     Raises:
-        InvalidMessage: It is no point, or not of this share.
+        InvalidMessage: It is not that member's signature of that round.
     """
-    _check(share_key, round_number, partial)
-
-
-def check_output(group_key: BlsPublicKey, round_number: Round, signature: BlsSignature) -> None:
-    """Check a round's output.
-
-    Raises:
-        InvalidMessage: It is no point, or not the group's signature over this round.
-    """
-    _check(group_key, round_number, signature)
+    check_message(share_key, _compute_message(round_number), SIGNATURE_TAG, partial)
 
 
 def combine(partials: Mapping[int, BlsSignature], threshold: int) -> BlsSignature:
-    """Return what partials come to, without a look at each: whether it is the output is for the caller to check (B3).
+    """Return what the partial signatures of the lowest indexes interpolate to at zero, without checking any (B3).
+
+    The result is the group's signature if all of them are right, and anything otherwise: :func:`check_output` tells.
 
     Args:
-        partials: By the holders' indexes; the ``threshold`` lowest are taken.
-        threshold: How many make an output.
+        partials: By the index of their member; at least as many as the threshold.
+        threshold: How many are needed.
 
     Raises:
-        InvalidMessage: Too few, or one is no point at all.
+        InvalidMessage: One of them is no point of the curve.
+        ValueError: There are fewer than the threshold.
     """
-    indexes = tuple(sorted(partials)[:threshold])
-    if len(indexes) < threshold:
-        raise InvalidMessage(f"{len(indexes)} partials, {threshold} make an output")
+    if not 1 <= threshold <= len(partials):
+        raise ValueError(f"{len(partials)} partial signatures, {threshold} are needed")
+    indexes = sorted(partials)[:threshold]
+    points = [_decode_partial(index, partials[index]) for index in indexes]
+    return encode_signature(G1Point.multiexp_unchecked(points, compute_coefficients(indexes)))
+
+
+def check_output(group_key: BlsPublicKey, round_number: Round, signature: BlsSignature) -> None:
+    """Check a round's signature against the group's public key, as any drand client does.
+
+    Raises:
+        InvalidMessage: It is not the signature of that round under that key.
+    """
+    check_message(group_key, _compute_message(round_number), SIGNATURE_TAG, signature)
+
+
+def compute_randomness(signature: BlsSignature) -> Digest:
+    """Return a round's output: SHA-256 of its signature."""
+    return Digest(hashlib.sha256(signature).digest())
+
+
+def compute_coefficients(indexes: Sequence[int]) -> list[Scalar]:
+    """Return Lagrange's coefficients at zero for values at ``index + 1``.
+
+    Products of the small places are taken as plain integers, and each is reduced once.
+
+    Args:
+        indexes: Distinct, from 0.
+    """
+    places = [index + 1 for index in indexes]
+    product = _reduce(math.prod(places))
+    return [
+        product * _reduce(place * math.prod(other - place for other in places if other != place)).inverse()
+        for place in places
+    ]
+
+
+def _reduce(number: int) -> Scalar:
+    return Scalar.from_be_bytes((number % GROUP_ORDER).to_bytes(32, "big"))
+
+
+def _decode_partial(index: int, partial: BlsSignature) -> G1Point:
+    """Return a point of the curve; whether it is in the subgroup shows in the sum, where :func:`check_output` looks."""
     try:
-        points = [G1Point.from_compressed_bytes_unchecked(partials[index]) for index in indexes]
+        return G1Point.from_compressed_bytes_unchecked(partial)
     except ValueError as error:
-        raise InvalidMessage("a partial is no point") from error
-    return encode_signature(G1Point.multiexp_unchecked(points, list(_compute_lagrange(indexes))))
+        raise InvalidMessage(f"the partial signature of index {index} is no point of the curve") from error
 
 
-@lru_cache(maxsize=256)
-def _compute_lagrange(indexes: tuple[int, ...]) -> tuple[Scalar, ...]:
-    """Return the coefficients that interpolate at zero from the values at index + 1."""
-    places = [Scalar(index + 1) for index in indexes]
-    coefficients: list[Scalar] = []
-    for own, place in enumerate(places):
-        above, below = Scalar(1), Scalar(1)
-        for other, another in enumerate(places):
-            if other != own:
-                above = above * another
-                below = below * (another - place)
-        coefficients.append(above * below.inverse())
-    return tuple(coefficients)
-
-
-def _hash_round(round_number: Round) -> G1Point:
-    return G1Point.hash_to_curve(compute_round_message(round_number), SIGNATURE_TAG)
-
-
-def _check(key: BlsPublicKey, round_number: Round, signature: BlsSignature) -> None:
-    key_point, signature_point = decode_public_key(key), decode_signature(signature)
-    if not GT.pairing_check([signature_point, -_hash_round(round_number)], [G2Point(), key_point]):
-        raise InvalidMessage(f"a signature over round {round_number} does not verify")
+def _compute_message(round_number: Round) -> bytes:
+    return hashlib.sha256(round_number.to_bytes(8, "big")).digest()

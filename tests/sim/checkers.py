@@ -138,6 +138,8 @@ class Checkers:
     """True beyond the bound, where a fork is no failure, but must convict somebody."""
     final_blocks: dict[int, tuple[BlockHeader, tuple[bytes, ...], Digest]] = field(default_factory=dict)
     forked_heights: set[int] = field(default_factory=set)
+    blamed: set[MemberId] = field(default_factory=set)
+    """Whose partials an honest node has called wrong."""
 
     def on_batch(self, node: SimNode, blocks: list[PersistBlock], state: LedgerState) -> None:
         """Check what a batch makes final on an honest node, before it is on the disk."""
@@ -220,6 +222,7 @@ class Checkers:
         """Check that an honest node blames nobody honest for a partial (B3)."""
         if isinstance(observation, PartialWrong):
             assert observation.member not in self.honest, "an honest member's partial is called wrong"
+            self.blamed.add(observation.member)
 
     def check_forks_convict(self) -> None:
         """Check that whoever made a fork possible holds a third of the weight and is proven a liar."""

@@ -1,8 +1,4 @@
-"""BLS signatures: as drand computes them (B1's bytes, B7), from valid points only (B6)."""
-
-import hashlib
-import json
-from pathlib import Path
+"""BLS keys and signatures: unique, bound to what they sign, from valid points only (B6)."""
 
 import pytest
 
@@ -10,35 +6,13 @@ from protocol.bls import BlsSigningKey, check_bls_signature, check_possession, d
 from protocol.bls import keys as bls
 from protocol.crypto import Domain
 from protocol.errors import InvalidMessage
-from protocol.units import BlsPublicKey, BlsSignature, Digest
+from protocol.units import Digest
+from tests.bls_groups import COMPRESSED, FIELD_MODULUS, INFINITY, NO_POINTS, with_flag
 from tests.values import make_digest
 
-DRAND = json.loads((Path(__file__).parents[1] / "vectors" / "drand_quicknet.json").read_text(encoding="utf-8"))
 KEY = BlsSigningKey(make_digest("key") + make_digest("more"))
 OTHER_KEY = BlsSigningKey(make_digest("other key") + make_digest("more"))
 CHAIN = make_digest("chain")
-FIELD_MODULUS = int(
-    "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab", 16
-)
-"""The prime of BLS12-381's base field."""
-COMPRESSED, INFINITY = 0x80, 0x40
-"""Flags in the first byte of a compressed point."""
-
-
-def verify_drand(message: bytes) -> None:
-    public_key = BlsPublicKey(bytes.fromhex(DRAND["public_key"]))
-    bls._check(public_key, message, bls.SIGNATURE_TAG, BlsSignature(bytes.fromhex(DRAND["signature"])))
-
-
-def test_a_round_of_drand_verifies() -> None:
-    """B7: same curve library, same ciphersuite, same bytes as the public network's."""
-    verify_drand(hashlib.sha256(DRAND["round"].to_bytes(8, "big")).digest())
-    assert hashlib.sha256(bytes.fromhex(DRAND["signature"])).hexdigest() == DRAND["randomness"]
-
-
-def test_a_round_of_drand_verifies_as_no_other_round() -> None:
-    with pytest.raises(InvalidMessage, match="does not verify"):
-        verify_drand(hashlib.sha256((DRAND["round"] + 1).to_bytes(8, "big")).digest())
 
 
 def test_a_signature_is_unique_and_verifies() -> None:
@@ -77,10 +51,6 @@ def test_a_signature_over_the_key_is_no_proof_of_possession() -> None:
     """L1: signatures and proofs have tags of their own, so that nobody's reveal can pass as a proof."""
     with pytest.raises(InvalidMessage, match="does not verify"):
         check_possession(KEY.public_key, KEY._sign(KEY.public_key, bls.SIGNATURE_TAG))
-
-
-def with_flag(encoded: bytes, flag: int) -> bytes:
-    return bytes([encoded[0] ^ flag]) + encoded[1:]
 
 
 def find_x_off_the_curve() -> bytes:
@@ -150,12 +120,8 @@ def test_the_points_above_are_refused_for_their_mistake_alone() -> None:
 @pytest.mark.parametrize(
     "encoded",
     [
-        pytest.param(bytes([COMPRESSED | INFINITY]) + bytes(95), id="infinity"),
-        pytest.param(with_flag(KEY.public_key, COMPRESSED), id="not flagged as compressed"),
+        *(pytest.param(encoded, id=name) for name, encoded in NO_POINTS.items()),
         pytest.param(with_flag(KEY.public_key, INFINITY), id="infinity with coordinates"),
-        pytest.param(KEY.public_key[:-1], id="a byte too few"),
-        pytest.param(KEY.public_key + b"\x00", id="a byte too many"),
-        pytest.param(bytes([COMPRESSED]) + bytes(94) + b"\x02", id="off the curve or outside of the subgroup"),
         pytest.param(SIGNATURE + SIGNATURE, id="two points of the other group"),
     ],
 )
