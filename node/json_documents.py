@@ -18,7 +18,7 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from protocol.codec import INT64_MIN, UINT64_MAX
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, SeedSecret, Signature
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ _BYTES_LENGTHS: Final[dict[object, int]] = {
     BlsPublicKey: 96,
     BlsSignature: 48,
     Salt: 32,
+    SeedSecret: 32,
 }
 
 _FromJson: TypeAlias = Callable[[JsonValue, str], object]
