@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import beacon, demo, inspect, ledger, membership, operations, run, setup, testnet
+from node.commands import beacon, demo, inspect, ledger, membership, operations, run, seeds, setup, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -33,6 +33,9 @@ card_app.command("check")(setup.check_card)
 app.add_typer(genesis_app, name="genesis")
 genesis_app.command("create")(setup.create_genesis)
 genesis_app.command("check")(setup.check_genesis)
+genesis_app.command("commit")(seeds.commit)
+genesis_app.command("reveal")(seeds.reveal)
+genesis_app.command("finish")(seeds.finish)
 app.command()(run.run)
 app.command()(run.stop)
 app.command()(inspect.status)

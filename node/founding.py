@@ -13,7 +13,15 @@ from node.cards import Card
 from node.durable import save_file
 from node.errors import ConfigError, WorkerFailed
 from node.failures import raise_cause
-from node.genesis_file import GENESIS_FILE_NAME, Training, build_genesis, save_genesis
+from node.genesis_file import (
+    DRAFT_FILE_NAME,
+    GENESIS_FILE_NAME,
+    Training,
+    build_genesis,
+    save_draft,
+    save_genesis,
+    sort_commitments,
+)
 from node.home import HomePaths
 from node.json_documents import suggest
 from node.learner import LearnerSettings, TaskDescription, open_learner
@@ -28,6 +36,7 @@ from protocol.parameters import (
     get_aggregation_choice,
     make_paper_parameters,
 )
+from protocol.seeds import DrandRound, SeedCommitment
 from protocol.units import Digest
 
 MODEL_FILE_NAME: Final = "genesis.model"
@@ -42,6 +51,10 @@ class Foundation:
     """The network's, for people."""
     task: TaskSpec
     parameters: Parameters
+    commitments: tuple[SeedCommitment, ...] = ()
+    """Of all founders, if they make the seed together."""
+    drand: DrandRound | None = None
+    """What makes the seed, if not the founders. With neither, whoever writes the document draws it."""
     search_paths: tuple[Path, ...] = ()
     """Folders in which an own task's module is found."""
 
@@ -101,13 +114,15 @@ async def create_genesis(
 ) -> Genesis:
     """Write ``genesis.json`` and ``genesis.model`` into a directory and return the document.
 
+    With seed commitments it is ``genesis.draft.json``, which has no seed yet.
+
     Raises:
         ConfigError: The cards or parameters do not make a network, the task cannot be used, or the directory holds a
             genesis document already.
     """
-    document = directory / GENESIS_FILE_NAME
-    if document.exists():
-        raise ConfigError(f"{document} exists: remove it, or choose another directory with -o")
+    check_free(directory)
+    if foundation.commitments:
+        sort_commitments(tuple(cards), foundation.commitments)
     directory.mkdir(parents=True, exist_ok=True)
     settings = LearnerSettings(
         task=foundation.task.name,
@@ -124,11 +139,25 @@ async def create_genesis(
         name=foundation.name,
         parameters=foundation.parameters,
         training=Training(task=foundation.task, schema=described.schema, model_digest=described.model_digest),
-        seed=Digest(entropy.get_bytes(32)),
+        seed=foundation.commitments or foundation.drand or Digest(entropy.get_bytes(32)),
         created_ms=clock.get_now_ms(),
     )
-    save_genesis(document, genesis)
+    if foundation.commitments:
+        save_draft(directory / DRAFT_FILE_NAME, genesis)
+    else:
+        save_genesis(directory / GENESIS_FILE_NAME, genesis)
     return genesis
+
+
+def check_free(directory: Path) -> None:
+    """Check that a directory holds no genesis document yet.
+
+    Raises:
+        ConfigError: It does, or a draft.
+    """
+    for name in (GENESIS_FILE_NAME, DRAFT_FILE_NAME):
+        if (directory / name).exists():
+            raise ConfigError(f"{directory / name} exists: remove it, or choose another directory with -o")
 
 
 async def _describe_task(settings: LearnerSettings, initial_model: Path) -> TaskDescription:

@@ -33,6 +33,8 @@ class HomePaths:
     model: Path = field(init=False)
     """The initial model as ``genesis create`` wrote it; optional, the other members have it too."""
     keys: Path = field(init=False)
+    seed_secret: Path = field(init=False)
+    """A founder's part of the genesis seed, until it is revealed."""
     vote_log_marker: Path = field(init=False)
     """Names the vote log that belongs to the keys (C10)."""
     ledger: Path = field(init=False)
@@ -51,6 +53,7 @@ _LAYOUT: Final = {
     "genesis": GENESIS_FILE_NAME,
     "model": "genesis.model",
     "keys": "keys",
+    "seed_secret": "keys/seed",
     "vote_log_marker": "keys/votelog",
     "ledger": "ledger.db",
     "artifacts": "artifacts",

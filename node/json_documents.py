@@ -27,6 +27,7 @@ from protocol.units import (
     EncryptedShare,
     MemberId,
     Salt,
+    SeedSecret,
     SharedPoint,
     Signature,
 )
@@ -48,6 +49,7 @@ _BYTES_LENGTHS: Final[dict[object, int]] = {
     SharedPoint: 96,
     EncryptedShare: 32,
     Salt: 32,
+    SeedSecret: 32,
 }
 
 _FromJson: TypeAlias = Callable[[JsonValue, str], object]

@@ -28,6 +28,7 @@ from protocol.units import (
     EncryptedShare,
     MemberId,
     Salt,
+    SeedSecret,
     SharedPoint,
     Signature,
 )
@@ -51,6 +52,7 @@ _BYTES_LENGTH: Final[dict[object, int]] = {
     SharedPoint: 96,
     EncryptedShare: 32,
     Salt: 32,
+    SeedSecret: 32,
 }
 
 _Plain = object

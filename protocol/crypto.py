@@ -17,6 +17,10 @@ class Domain(Enum):
     """What a hash or a signature is about; no two uses share a tag."""
 
     GENESIS = b"pnyx/1/genesis"
+    GENESIS_DRAFT = b"pnyx/1/genesis-draft"
+    GENESIS_SEED = b"pnyx/1/genesis-seed"
+    SEED_COMMITMENT = b"pnyx/1/seed-commitment"
+    SEED_REVEAL = b"pnyx/1/seed-reveal"
     CARD = b"pnyx/1/card"
     BLOCK = b"pnyx/1/block"
     PROPOSAL = b"pnyx/1/proposal"

@@ -1,6 +1,6 @@
 """The genesis document: everything the members agree on before the first block. Its digest is the chain id (W2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.bls import check_possession
@@ -9,9 +9,28 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import Parameters, check_parameters
-from protocol.units import LEDGER_TIME_MAX_MS, BlsPublicKey, BlsSignature, Digest, Epoch, MemberId, Millis, Stake
+from protocol.seeds import (
+    DrandRound,
+    FoundersSeed,
+    check_commitments_of,
+    check_drand_round,
+    check_reveals,
+    compute_drand_seed,
+    compute_founders_seed,
+)
+from protocol.units import (
+    LEDGER_TIME_MAX_MS,
+    ZERO_DIGEST,
+    BlsPublicKey,
+    BlsSignature,
+    Digest,
+    Epoch,
+    MemberId,
+    Millis,
+    Stake,
+)
 
-GENESIS_VERSION: Final = 3
+GENESIS_VERSION: Final = 4
 GENESIS_BYTES_MAX: Final = 4 << 20
 FOUNDER_STAKE_MAX: Final = Stake(10**15)
 """In micro-tokens; as many founders as a document may have together have less than 64 bits can count."""
@@ -52,6 +71,10 @@ class Genesis:
     """The ledger time of height 0."""
     seed: Digest
     """Where leaders and the beacon start from."""
+    founders_seed: FoundersSeed | None = None
+    """How the founders made the seed together, if they did."""
+    drand: DrandRound | None = None
+    """The drand round that made the seed, if one did. With neither, whoever wrote the document chose the seed."""
     parameters: Parameters
     founders: tuple[Founder, ...]
     """Sorted by member."""
@@ -68,6 +91,13 @@ def compute_chain_id(genesis: Genesis) -> Digest:
     return compute_digest(Domain.GENESIS, encode(genesis))
 
 
+def compute_draft_id(genesis: Genesis) -> Digest:
+    """Return the digest of all that founders agree on before any of them reveals its part of the seed."""
+    founders_seed = genesis.founders_seed and replace(genesis.founders_seed, reveals=())
+    draft = replace(genesis, seed=ZERO_DIGEST, founders_seed=founders_seed)
+    return compute_digest(Domain.GENESIS_DRAFT, encode(draft))
+
+
 def decode_genesis(encoded: bytes) -> Genesis:
     """Return the checked genesis document of untrusted bytes.
 
@@ -81,16 +111,51 @@ def decode_genesis(encoded: bytes) -> Genesis:
 
 
 def check_genesis(genesis: Genesis) -> None:
-    """Check a genesis document by itself.
+    """Check a genesis document by itself, with the origin of its seed.
 
     Raises:
         InvalidMessage: The message names what is wrong.
     """
+    _check_content(genesis)
+    seed = genesis.seed
+    if genesis.founders_seed is not None:
+        draft = compute_draft_id(genesis)
+        check_reveals(genesis.founders_seed, draft)
+        seed = compute_founders_seed(draft, genesis.founders_seed.reveals)
+    if genesis.drand is not None:
+        check_drand_round(genesis.drand)
+        seed = compute_drand_seed(genesis.drand)
+    if seed != genesis.seed:
+        raise InvalidMessage("the genesis seed is not the one that its origin makes")
+
+
+def check_genesis_draft(draft: Genesis) -> None:
+    """Check what founders look at before they reveal: a document with all commitments, no reveals and no seed.
+
+    Raises:
+        InvalidMessage: The message names what is wrong.
+    """
+    _check_content(draft)
+    if draft.founders_seed is None or draft.founders_seed.reveals or draft.seed != ZERO_DIGEST:
+        raise InvalidMessage("a draft has the founders' commitments, no reveals, and zeros for the seed")
+
+
+def _check_content(genesis: Genesis) -> None:
     if genesis.version != GENESIS_VERSION:
         raise InvalidMessage(f"genesis version {genesis.version}; this software knows version {GENESIS_VERSION}")
     if genesis.created_ms > LEDGER_TIME_MAX_MS:
         raise InvalidMessage(f"genesis is of time {genesis.created_ms}, later than {LEDGER_TIME_MAX_MS}")
     check_parameters(genesis.parameters)
+    _check_founders(genesis)
+    if list(genesis.task.params) != sorted(dict(genesis.task.params).items()):
+        raise InvalidMessage("task parameters are not sorted and distinct")
+    if genesis.founders_seed is not None and genesis.drand is not None:
+        raise InvalidMessage("a genesis seed has one origin: the founders or a drand round")
+    if genesis.founders_seed is not None:
+        check_commitments_of(genesis.founders_seed, tuple(founder.member for founder in genesis.founders))
+
+
+def _check_founders(genesis: Genesis) -> None:
     members = [founder.member for founder in genesis.founders]
     if len(members) < 2 or members != sorted(set(members)):
         raise InvalidMessage("genesis needs at least two founders, sorted by member id, each once")
@@ -104,5 +169,3 @@ def check_genesis(genesis: Genesis) -> None:
             stake = f"{founder.bonded} micro-tokens, not 1 to {FOUNDER_STAKE_MAX}"
             raise InvalidMessage(f"founder {founder.name} has {stake}")
         check_possession(founder.bls_key, founder.possession)
-    if list(genesis.task.params) != sorted(dict(genesis.task.params).items()):
-        raise InvalidMessage("task parameters are not sorted and distinct")

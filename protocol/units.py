@@ -35,6 +35,9 @@ EncryptedShare = NewType("EncryptedShare", bytes)
 Salt = NewType("Salt", bytes)
 """The 32 random bytes that hide a sealed ballot (F8)."""
 
+SeedSecret = NewType("SeedSecret", bytes)
+"""A founder's 32 random bytes of the genesis seed."""
+
 Stake = NewType("Stake", int)
 """An amount of stake, in micro-tokens."""
 

@@ -1,12 +1,14 @@
 """What founders look at before they agree on a genesis document."""
 
 from dataclasses import fields
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from node.commands.common import format_tokens
 from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability, compute_voter_count
-from protocol.genesis import Genesis, compute_chain_id
+from node.seed_files import QUICKNET_GENESIS_S, QUICKNET_PERIOD_S, QUICKNET_PUBLIC_KEY
+from protocol.genesis import Genesis, compute_chain_id, compute_draft_id
 from protocol.learning.artifact_format import compute_parameter_count
 from protocol.parameters import Parameters
 from protocol.units import Stake
@@ -24,8 +26,9 @@ def describe_genesis(genesis: Genesis) -> "JsonObject":
         field.name: _to_plain(getattr(genesis.parameters, field.name)) for field in fields(genesis.parameters)
     }
     return {
-        "chain_id": compute_chain_id(genesis).hex(),
+        ("draft_id" if is_draft(genesis) else "chain_id"): _compute_id(genesis),
         "name": genesis.name,
+        "seed": describe_seed(genesis),
         "members": [
             {"name": founder.name, "member": founder.member.hex(), "bonded": founder.bonded}
             for founder in genesis.founders
@@ -48,7 +51,8 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
     parameter_count = sum(compute_parameter_count(spec) for spec in genesis.schema.tensors)
     lines = [
         f"network  {genesis.name}",
-        f"chain    {compute_chain_id(genesis).hex()}",
+        f"{'draft' if is_draft(genesis) else 'chain'}    {_compute_id(genesis)}",
+        f"seed     {_tell_seed(genesis)}",
         f"task     {genesis.task.name} {' '.join(f'{key}={value}' for key, value in genesis.task.params)}".rstrip(),
         f"model    {genesis.model_digest.hex()[:16]}, {parameter_count:,} weights",
         f"members  {len(genesis.founders)}, each with {format_tokens(genesis.founders[0].bonded)} tokens bonded",
@@ -67,6 +71,50 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
         f"they hold most of a round's {voter_count} votes with probability {probability:.1%}"
     )
     return lines
+
+
+def is_draft(genesis: Genesis) -> bool:
+    """Return whether a document waits for its founders' reveals."""
+    return genesis.founders_seed is not None and not genesis.founders_seed.reveals
+
+
+def describe_seed(genesis: Genesis) -> "JsonObject":
+    """Return where the seed of a checked document comes from, for programs."""
+    if genesis.drand is not None:
+        return {
+            "origin": "drand",
+            "public_key": genesis.drand.public_key.hex(),
+            "round": genesis.drand.round,
+            "signature": genesis.drand.signature.hex(),
+        }
+    if genesis.founders_seed is not None:
+        return {"origin": "founders", "is_revealed": not is_draft(genesis)}
+    return {"origin": "creator"}
+
+
+def _tell_seed(genesis: Genesis) -> str:
+    if is_draft(genesis):
+        return "of all founders: all have committed, and agree to this draft by `pnyx genesis reveal`"
+    if genesis.founders_seed is not None:
+        return "of all founders: each committed, all agreed to the draft, then each revealed"
+    if genesis.drand is None:
+        return "chosen by whoever made this document: nobody else can check that it is random"
+    drand = genesis.drand
+    if drand.public_key != QUICKNET_PUBLIC_KEY:
+        return f"drand round {drand.round} of the network with the key {drand.public_key.hex()}"
+    published = QUICKNET_GENESIS_S + (drand.round - 1) * QUICKNET_PERIOD_S
+    return f"drand quicknet round {drand.round}, {_tell_time(published)}; was it fixed before?"
+
+
+def _tell_time(time_s: int) -> str:
+    try:
+        return f"published {datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"published {time_s} seconds after 1970"
+
+
+def _compute_id(genesis: Genesis) -> str:
+    return (compute_draft_id(genesis) if is_draft(genesis) else compute_chain_id(genesis)).hex()
 
 
 def _compute_capture(genesis: Genesis) -> tuple[int, int, float]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from node.config import Config
     from node.founding import Foundation
     from protocol.genesis import Genesis
+    from protocol.seeds import DrandRound, SeedCommitment
 
 ListenOption = Annotated[
     list[str] | None,
@@ -31,6 +32,10 @@ ListenOption = Annotated[
 AnnounceOption = Annotated[
     list[str] | None,
     typer.Option("--announce", help="Multiaddress that others reach this node at, if it is another; may be repeated."),
+]
+
+CardsArgument = Annotated[
+    list[Path], typer.Argument(help="The founders' member cards, and their seed commitments if all made one.")
 ]
 
 
@@ -94,7 +99,7 @@ def check_card(card_file: Annotated[Path, typer.Argument(help="A member card.")]
 
 
 def create_genesis(
-    cards: Annotated[list[Path], typer.Argument(help="The founders' member cards.")],
+    cards: CardsArgument,
     name: Annotated[str, typer.Option("--name", help="The network's name, for people.")] = "pnyx",
     task: Annotated[str, typer.Option("--task", help="A bundled task, or module:Class.")] = "digits",
     param: Annotated[
@@ -113,19 +118,24 @@ def create_genesis(
         list[str] | None, typer.Option("--set", help="Any other network parameter name=value; may be repeated.")
     ] = None,
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
+    drand: Annotated[
+        Path | None, typer.Option("--drand", help="A drand round, as its HTTP API answers it, to make the seed of.")
+    ] = None,
+    drand_key: Annotated[
+        str, typer.Option("--drand-key", help="Public key of the drand network, if it is not quicknet.")
+    ] = "",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Directory for genesis.json and genesis.model.")
     ] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Join cards, a task and parameters into genesis.json with its initial model."""
-    from node.cards import load_card
     from node.founding import Foundation, build_parameters, parse_pairs
     from protocol.genesis import TaskSpec
     from protocol.parameters import AggregationRule, Preset
 
     quiet_logs()
-    loaded = [load_card(path) for path in cards]
+    loaded, commitments, round_of_drand = _load_seed_files(cards, drand, drand_key)
     parameters = build_parameters(
         preset=Preset[preset.upper()],
         member_count=len(loaded),
@@ -141,25 +151,51 @@ def create_genesis(
         name=name,
         task=TaskSpec(name=task, params=tuple(sorted(parse_pairs(param or ()).items()))),
         parameters=parameters,
+        commitments=commitments,
+        drand=round_of_drand,
         search_paths=tuple(task_path or ()),
     )
-    _print_genesis(_found(loaded, foundation, output), as_json=as_json)
+    print_genesis(_found(loaded, foundation, output), as_json=as_json)
     if not as_json:
-        print_note(
-            f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home"
-        )
+        print_note(_tell_what_comes_next(output, is_draft=bool(commitments)))
 
 
 def check_genesis(
     genesis_file: Annotated[Path, typer.Argument(help="A genesis document.")], as_json: JsonOption = False
 ) -> None:
-    """Check a genesis document; every founder must see the same chain id."""
-    from node.genesis_file import load_genesis
+    """Check a genesis document or its draft; every founder must see the same id."""
+    from node.genesis_file import load_genesis_or_draft
 
-    _print_genesis(load_genesis(genesis_file), as_json=as_json)
+    print_genesis(load_genesis_or_draft(genesis_file), as_json=as_json)
 
 
-def _found(cards: "list[Card]", foundation: "Foundation", directory: Path) -> "Genesis":
+def _load_seed_files(
+    files: list[Path], drand: Path | None, drand_key: str
+) -> "tuple[tuple[Card, ...], tuple[SeedCommitment, ...], DrandRound | None]":
+    from node.errors import ConfigError
+    from node.seed_files import load_drand_round, load_founder_files, parse_drand_key
+
+    cards, commitments = load_founder_files(files)
+    if drand is None:
+        if drand_key:
+            raise ConfigError("--drand-key says whose round it is; give the round itself with --drand")
+        return cards, commitments, None
+    if commitments:
+        raise ConfigError("a seed has one origin: give the founders' commitments or --drand, not both")
+    return cards, commitments, load_drand_round(drand, parse_drand_key(drand_key))
+
+
+def _tell_what_comes_next(output: Path, *, is_draft: bool) -> str:
+    if is_draft:
+        draft = output / "genesis.draft.json"
+        return (
+            f"wrote {draft} and {output / 'genesis.model'}; send both to all founders, collect what"
+            f" `pnyx genesis reveal` gives each, then: pnyx genesis finish {draft} *.reveal"
+        )
+    return f"wrote {output / 'genesis.json'} and {output / 'genesis.model'}; every founder copies both into its home"
+
+
+def _found(cards: "tuple[Card, ...]", foundation: "Foundation", directory: Path) -> "Genesis":
     import trio
 
     from node.clock import OsEntropy, WallClock
@@ -184,7 +220,8 @@ def _print_card(card: "Card", *, as_json: bool) -> None:
         print_line(f"address  {address}")
 
 
-def _print_genesis(genesis: "Genesis", *, as_json: bool) -> None:
+def print_genesis(genesis: "Genesis", *, as_json: bool) -> None:
+    """Print what founders look at before they agree."""
     from node.commands.genesis_report import describe_genesis, format_genesis_report
 
     if as_json:
