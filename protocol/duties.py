@@ -95,7 +95,7 @@ class Duties:
         """Take a candidate; say so if the ledger accepted another one for the same updates (F6)."""
         self._candidates[event.base_digest, event.update_digests] = event.candidate_digest
         last = self._last
-        if last is None or (last.base_digest, last.update_digests) != (event.base_digest, event.update_digests):
+        if last is None or (last.base_digest, last.candidate_updates) != (event.base_digest, event.update_digests):
             return []
         if last.verdict is not Verdict.ACCEPT or state.model_digest == event.candidate_digest:
             return []
@@ -188,9 +188,12 @@ class Duties:
         if last is None or last.verdict is not Verdict.ACCEPT or last.candidate_digest != state.model_digest:
             return None
         round_number, updates = self._updates
-        if round_number != last.round or (last.base_digest, last.update_digests) in self._candidates:
+        wanted = last.candidate_updates
+        if round_number != last.round or (last.base_digest, wanted) in self._candidates:
             return None
-        if last.base_digest not in held or any(digest not in held for digest in last.update_digests):
+        if tuple(update.artifact_digest for update in updates) != wanted:
+            return None
+        if last.base_digest not in held or any(digest not in held for digest in wanted):
             return None
         return ComputeCandidate(round=last.round, base_digest=last.base_digest, updates=updates)
 
