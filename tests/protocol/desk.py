@@ -79,7 +79,7 @@ class Desk:
             case ComputeCandidate(base_digest=base_digest, updates=updates):
                 digests = tuple(update.artifact_digest for update in updates)
                 candidate = CANDIDATE if len(digests) > 1 else make_digest("alone", digests[0])
-                event = CandidateComputed(base_digest=base_digest, update_digests=digests, candidate_digest=candidate)
+                event = CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=candidate)
                 self.held.add(candidate)
                 self.duties.on_candidate(event, self.builder.state)
             case EvaluateModel(model_digest=model_digest):

@@ -69,7 +69,7 @@ def check_answers(step: Step, current: RoundState) -> None:
 def check_record(parameters: Parameters, step: Step, record: RoundRecord) -> None:
     """Verdict, model and money follow from the ballots (F9, F12, F14)."""
     where = f"round {record.round}"
-    assert len(set(record.update_digests)) == len(record.update_digests), f"{where}: one update counts twice"
+    assert len(set(record.update_members)) == len(record.update_members), f"{where}: a proposer counts twice"
     assert {entry.voter for entry in record.ballots} <= set(record.voters), f"{where}: a ballot of no voter"
     accepted: Counter[Digest] = Counter(
         entry.ballot.candidate_digest for entry in record.ballots if entry.ballot.is_accept

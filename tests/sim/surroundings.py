@@ -223,7 +223,7 @@ class Surroundings:
             case ComputeCandidate(base_digest=base_digest, updates=updates):
                 parts = tuple(update.artifact_digest for update in updates)
                 digest = compute_digest(Domain.ARTIFACT, b"candidate", base_digest, *parts)
-                return digest, CandidateComputed(base_digest=base_digest, update_digests=parts, candidate_digest=digest)
+                return digest, CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=digest)
             case EvaluateModel(model_digest=digest):
                 jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 10_000
                 return digest, ModelEvaluated(model_digest=digest, score=Ppm(600_000 + jitter))
