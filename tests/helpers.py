@@ -276,6 +276,7 @@ class LedgerBuilder:
     def run_sealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
         """Let these voters seal these ballots; if any voter is missing, a further block passes the deadline."""
         assert self.round.phase is Phase.SEAL
+        sealed = [entry.member for entry in self.round.seals]
         seals = [
             (
                 member,
@@ -289,7 +290,7 @@ class LedgerBuilder:
             )
             for member, ballot in ballots.items()
         ]
-        return self._add_with_deadline(seals, is_complete=len(seals) == len(self.round.voters))
+        return self._add_with_deadline(seals, is_complete=len(sealed) + len(seals) == len(self.round.voters))
 
     def run_revealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
         """Let these voters reveal what they sealed; if any is missing, a further block passes the deadline."""
