@@ -1,6 +1,6 @@
 """The retrial (F11): when a rejected round is judged once more, what of, and what comes of both judgements."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Items
 from dataclasses import replace
 
 import pytest
@@ -10,7 +10,7 @@ from protocol.operations import Ballot, SealBallot
 from protocol.outcomes import Phase, RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters, make_paper_parameters
 from protocol.refusals import Refusal
-from protocol.units import MemberId, Stake
+from protocol.units import MemberId, Sequence, Stake
 from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_candidate, make_digest, make_founders, make_reveal
 
 RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000))
@@ -24,7 +24,7 @@ def make_builder(parameters: Parameters = RICH, *, count: int = 7) -> LedgerBuil
     return builder
 
 
-def reject(builder: LedgerBuilder, flags: Sequence[bool], *, is_base_flagged: bool = False) -> Ballot:
+def reject(builder: LedgerBuilder, flags: Items[bool], *, is_base_flagged: bool = False) -> Ballot:
     return make_ballot(builder.round, is_accept=False, flags=flags, is_base_flagged=is_base_flagged)
 
 
@@ -51,7 +51,7 @@ def get_moves(record: RoundRecord | None) -> dict[tuple[MemberId, StakeReason], 
 def test_a_rejected_round_with_some_updates_condemned_is_judged_once_more() -> None:
     builder = make_builder()
     first = builder.round
-    accounts = [replace(account, next_sequence=0) for account in builder.state.accounts]
+    accounts = [replace(account, next_sequence=Sequence(0)) for account in builder.state.accounts]
     outcome = builder.run_attempt(lambda _: reject(builder, ONE))
     retrial = builder.round
     assert outcome.settled is None
@@ -59,7 +59,7 @@ def test_a_rejected_round_with_some_updates_condemned_is_judged_once_more() -> N
     assert retrial.updates == first.updates[1:]
     assert (retrial.voters, retrial.seals, retrial.reveals) == (first.voters, (), ())
     assert retrial.deadline_ms == builder.state.time_ms + RICH.seal_deadline_ms
-    assert [replace(account, next_sequence=0) for account in builder.state.accounts] == accounts
+    assert [replace(account, next_sequence=Sequence(0)) for account in builder.state.accounts] == accounts
 
 
 @pytest.mark.parametrize(
