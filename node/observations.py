@@ -27,7 +27,7 @@ from protocol.observations import (
     VotingSuspended,
     WorkAbandoned,
 )
-from protocol.outcomes import BlockOutcome, RoundRecord, StakeMove
+from protocol.outcomes import AttemptRecord, BlockOutcome, RevealedBallot, RoundRecord, StakeMove
 from protocol.refusals import Refusal
 
 WATCHER_OBSERVATIONS_MAX: Final = 1_000
@@ -89,8 +89,9 @@ def log_observation(observation: Observation) -> None:
         case EpochStarted(epoch=epoch, validator_count=count, joined=joined, left=left, key_epoch=key_epoch):
             names = {"joined": [member.hex() for member in joined], "left": [member.hex() for member in left]}
             _log.info("epoch_started", epoch=epoch, validators=count, key_epoch=key_epoch, **names)
-        case PhaseEntered(round=round_number, phase=phase):
-            _log.info("phase_entered", round=round_number, phase=phase.name)
+        case PhaseEntered(round=round_number, phase=phase, attempt=attempt, replaced=replaced):
+            names = {"replaced": [member.hex() for member in replaced]} if replaced else {}
+            _log.info("phase_entered", round=round_number, phase=phase.name, attempt=attempt, **names)
         case ViewFailed(view=view, leader=leader, failures=failures):
             _log.info("view_failed", view=view, leader=leader, failures=failures)
         case OffenceSeen(offence=offence):
@@ -116,6 +117,7 @@ def _log_settled(record: RoundRecord) -> None:
         verdict=record.verdict.name,
         accepts=record.accept_count,
         rejects=record.reject_count,
+        attempts=len(record.attempts),
         model=record.model_digest,
     )
 
@@ -150,9 +152,11 @@ def describe_observation(observation: Observation) -> JsonObject:
             described = {
                 "round": observation.round,
                 "phase": observation.phase.name,
+                "attempt": observation.attempt,
                 "deadline_ms": observation.deadline_ms,
                 "proposers": [member.hex() for member in observation.proposers],
                 "voters": [member.hex() for member in observation.voters],
+                "replaced": [member.hex() for member in observation.replaced],
             }
         case ViewFailed(view=view, leader=leader, failures=failures):
             described = {"view": view, "leader": leader.hex(), "failures": failures}
@@ -197,7 +201,10 @@ def describe_proof(proof: BeaconProof) -> JsonObject:
 
 
 def describe_round(record: RoundRecord) -> JsonObject:
-    """Return a settled round as JSON; times are ledger time in milliseconds."""
+    """Return a settled round as JSON; times are ledger time in milliseconds.
+
+    Tally, candidate and ballots are those of the judgement that the round ended with; ``attempts`` has all.
+    """
     return {
         "round": record.round,
         "verdict": record.verdict.name,
@@ -211,6 +218,10 @@ def describe_round(record: RoundRecord) -> JsonObject:
         "proposers": [member.hex() for member in record.proposers],
         "voters": [member.hex() for member in record.voters],
         "standbys": [member.hex() for member in record.standbys],
+        "replacements": [
+            {"phase": entry.phase.name, "silent": entry.silent.hex(), "standby": entry.standby.hex()}
+            for entry in record.replacements
+        ],
         "base": record.base_digest.hex(),
         "updates": [
             {"member": member.hex(), "digest": digest.hex(), "is_condemned": is_condemned}
@@ -223,9 +234,24 @@ def describe_round(record: RoundRecord) -> JsonObject:
         "model": record.model_digest.hex(),
         "accept_count": record.accept_count,
         "reject_count": record.reject_count,
-        "ballots": [
-            {"voter": revealed.voter.hex(), "is_accept": revealed.ballot.is_accept} for revealed in record.ballots
-        ],
+        "ballots": _describe_ballots(record.ballots),
+        "attempts": [_describe_attempt(attempt) for attempt in record.attempts],
         "silent": [member.hex() for member in record.silent],
         "moves": [describe_move(move) for move in record.moves],
     }
+
+
+def _describe_attempt(attempt: AttemptRecord) -> JsonObject:
+    return {
+        "verdict": attempt.verdict.name,
+        "condemned": list[JsonValue](attempt.condemned),
+        "is_base_condemned": attempt.is_base_condemned,
+        "candidate": to_hex(attempt.candidate_digest),
+        "accept_count": attempt.accept_count,
+        "reject_count": attempt.reject_count,
+        "ballots": _describe_ballots(attempt.ballots),
+    }
+
+
+def _describe_ballots(ballots: tuple[RevealedBallot, ...]) -> list[JsonValue]:
+    return [{"voter": revealed.voter.hex(), "is_accept": revealed.ballot.is_accept} for revealed in ballots]

@@ -16,7 +16,7 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.UPDATE_REPEATED: "The member has an update in this round already: the first one counts.",
     Refusal.WRONG_BASE: "The update was trained from another model than the round's: let the node catch up.",
     Refusal.MANIFEST_WRONG: "The update's scales, size or example count do not fit this chain: compare the task.",
-    Refusal.UPDATE_COPIED: "Another proposer of the round has submitted the same update: train on data of your own.",
+    Refusal.UPDATE_COPIED: "Another proposer has submitted the same update: refused by old versions only.",
     Refusal.NOT_A_VOTER: "The member is not drawn to vote in this round: wait until it is.",
     Refusal.SEAL_REPEATED: "The member has sealed a ballot in this round already: the first one counts.",
     Refusal.NOTHING_SEALED: "The member sealed no ballot in this round and has none to reveal: wait for the next.",

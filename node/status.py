@@ -195,9 +195,11 @@ class Informant:
         return {
             "round": current.round,
             "phase": current.phase.name,
+            "attempt": current.attempt,
             "deadline_ms": current.deadline_ms,
             "proposers": self._get_names(current.proposers),
             "voters": self._get_names(current.voters),
+            "replaced": self._get_names(tuple(entry.silent for entry in current.replacements)),
             "submitted": self._get_names(tuple(entry.member for entry in current.updates)),
             "sealed": self._get_names(tuple(entry.member for entry in current.seals)),
             "revealed": self._get_names(tuple(entry.member for entry in current.reveals)),
@@ -208,6 +210,7 @@ class Informant:
         described = describe_round(record)
         described["proposer_names"] = self._get_names(record.proposers)
         described["voter_names"] = self._get_names(record.voters)
+        described["replaced_names"] = self._get_names(tuple(entry.silent for entry in record.replacements))
         return described
 
     def _describe_peer(self, peer: PeerStatus, state: LedgerState) -> JsonObject:

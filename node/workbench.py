@@ -196,7 +196,7 @@ class Workbench:
             raise WorkerFailed("the candidate on disk is not the one that the worker wrote: check the disk")
         return CandidateComputed(
             base_digest=order.base_digest,
-            update_digests=tuple(update.artifact_digest for update in order.updates),
+            updates=order.updates,
             candidate_digest=stored.digest,
         )
 

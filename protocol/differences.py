@@ -8,11 +8,11 @@ from enum import IntEnum
 from itertools import zip_longest
 from typing import Final
 
-from protocol.outcomes import BlockOutcome, OperationResult, RevealedBallot, RoundRecord, StakeMove
+from protocol.outcomes import AttemptRecord, BlockOutcome, OperationResult, RevealedBallot, RoundRecord, StakeMove
 from protocol.refusals import Refusal
 
 _ROUND_LABELS: Final = {
-    "verdict": "verdict",
+    "replacements": "standbys that took a place",
     "beacon_output": "draw: beacon output",
     "is_degraded": "draw: degraded mark",
     "beacon": "draw: proof of the beacon output",
@@ -22,13 +22,16 @@ _ROUND_LABELS: Final = {
     "base_digest": "model lineage: base",
     "update_members": "updates: members",
     "update_digests": "updates: digests",
+    "model_digest": "model lineage: model",
+    "silent": "silent members",
+}
+_ATTEMPT_LABELS: Final = {
+    "verdict": "verdict",
     "condemned": "condemned updates",
     "is_base_condemned": "condemned base",
     "candidate_digest": "model lineage: candidate",
-    "model_digest": "model lineage: model",
     "accept_count": "tally: accepts",
     "reject_count": "tally: rejects",
-    "silent": "silent members",
 }
 
 
@@ -82,11 +85,27 @@ def _find_round_difference(recomputed: RoundRecord | None, recorded: RoundRecord
             continue
         if entry.name == "moves":
             return prefix + (_find_move_difference("stake move", recomputed.moves, recorded.moves) or "stake moves")
-        if entry.name == "ballots":
-            return prefix + _describe_ballots(recomputed.ballots, recorded.ballots)
+        if entry.name == "attempts":
+            return prefix + _describe_attempts(recomputed.attempts, recorded.attempts)
         label = _ROUND_LABELS.get(entry.name, entry.name)
         return f"{prefix}{label}: recorded {_describe(actual)}, recomputed {_describe(expected)}"
     return None
+
+
+def _describe_attempts(recomputed: tuple[AttemptRecord, ...], recorded: tuple[AttemptRecord, ...]) -> str:
+    if len(recomputed) != len(recorded):
+        return f"judgements: recorded {len(recorded)}, recomputed {len(recomputed)}"
+    for index, (wanted, found) in enumerate(zip(recomputed, recorded, strict=True)):
+        prefix = f"attempt {index}: " if index else ""
+        for entry in fields(AttemptRecord):
+            expected, actual = getattr(wanted, entry.name), getattr(found, entry.name)
+            if expected == actual:
+                continue
+            if entry.name == "ballots":
+                return prefix + _describe_ballots(wanted.ballots, found.ballots)
+            label = _ATTEMPT_LABELS[entry.name]
+            return f"{prefix}{label}: recorded {_describe(actual)}, recomputed {_describe(expected)}"
+    return "judgements"
 
 
 def _describe_ballots(recomputed: tuple[RevealedBallot, ...], recorded: tuple[RevealedBallot, ...]) -> str:

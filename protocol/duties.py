@@ -63,7 +63,7 @@ class Duties:
         """Start with no memory; :meth:`restore` gives it back."""
         self._config = config
         self._scores: dict[Digest, Ppm] = {}
-        self._candidates: dict[tuple[Digest, tuple[Digest, ...]], Digest] = {}
+        self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
         self._ballots: dict[tuple[Round, int], Ballot] = {}
         self._trained: UpdateTrained | None = None
         self._asked: set[Effect] = set()
@@ -93,11 +93,13 @@ class Duties:
 
     def on_candidate(self, event: CandidateComputed, state: LedgerState) -> list[Effect]:
         """Take a candidate; say so if the ledger accepted another one for the same updates (F6)."""
-        self._candidates[event.base_digest, event.update_digests] = event.candidate_digest
-        last = self._last
-        if last is None or (last.base_digest, last.update_digests) != (event.base_digest, event.update_digests):
+        self._candidates[event.base_digest, event.updates] = event.candidate_digest
+        last, (round_number, updates) = self._last, self._updates
+        if last is None or round_number != last.round or not _is_accepted_candidate(last, updates):
             return []
-        if last.verdict is not Verdict.ACCEPT or state.model_digest == event.candidate_digest:
+        if (last.base_digest, updates) != (event.base_digest, event.updates):
+            return []
+        if state.model_digest == event.candidate_digest:
             return []
         differs = CandidateDiffers(
             round=last.round, computed_digest=event.candidate_digest, accepted_digest=state.model_digest
@@ -185,12 +187,14 @@ class Duties:
     ) -> ComputeCandidate | None:
         """Return the order to compute the model just accepted, if all it takes is here and has not been tried (F6)."""
         last = self._last
-        if last is None or last.verdict is not Verdict.ACCEPT or last.candidate_digest != state.model_digest:
+        if last is None or last.candidate_digest != state.model_digest:
             return None
         round_number, updates = self._updates
-        if round_number != last.round or (last.base_digest, last.update_digests) in self._candidates:
+        if round_number != last.round or not _is_accepted_candidate(last, updates):
             return None
-        if last.base_digest not in held or any(digest not in held for digest in last.update_digests):
+        if (last.base_digest, updates) in self._candidates or last.base_digest not in held:
+            return None
+        if any(update.artifact_digest not in held for update in updates):
             return None
         return ComputeCandidate(round=last.round, base_digest=last.base_digest, updates=updates)
 
@@ -272,7 +276,7 @@ class Duties:
         return max([base_score, *known])
 
     def _get_candidate(self, current: RoundState, updates: tuple[UpdateReference, ...], plan: Plan) -> Digest | None:
-        key = (current.base_digest, tuple(update.artifact_digest for update in updates))
+        key = (current.base_digest, updates)
         known = self._candidates.get(key)
         if known is None:
             self._ask(plan, ComputeCandidate(round=current.round, base_digest=current.base_digest, updates=updates))
@@ -302,6 +306,12 @@ class Duties:
         if effect not in self._asked:
             self._asked.add(effect)
             plan.effects.append(effect)
+
+
+def _is_accepted_candidate(record: RoundRecord, updates: tuple[UpdateReference, ...]) -> bool:
+    """Return whether a round accepted the candidate that these updates make, those of its last attempt (F11)."""
+    digests = tuple(update.artifact_digest for update in updates)
+    return record.verdict is Verdict.ACCEPT and digests == record.candidate_updates
 
 
 def _get_update_references(current: RoundState) -> tuple[UpdateReference, ...]:

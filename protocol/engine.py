@@ -195,8 +195,7 @@ class Engine:
     def fetch_missing_artifacts(self, block: Block) -> bool:
         """Return whether artifacts that the block names are not held yet, and ask for those (F3)."""
         missing = self._holdings.find_missing(block, self.state)
-        for operation in missing:
-            self._effects.extend(self._holdings.fetch(operation))
+        self._effects.extend(self._holdings.fetch_missing(missing, self.state))
         return bool(missing)
 
     def has_work(self, branch: tuple[Block, ...], now_ms: Millis) -> bool:

@@ -1,9 +1,10 @@
 """Which artifacts this node holds, and which of those that manifests name it has asked for (F3).
 
-A manifest that the ledger would refuse in any state is worth no download, so nobody can make this node ask for an
-artifact of another size than the chain's updates have. Before its manifest is ordered an artifact is asked for only a
-few times for each member, and when the round is over nothing is looked for any longer that the ledger does not name:
-otherwise one member could name more artifacts than there is room for, and never give any.
+A manifest that the ledger refuses whatever it names is worth no download. So nothing is asked for but artifacts of the
+size of the chain's updates, for proposers of the open round that have submitted nothing yet: a few for each before its
+manifest is ordered, and then, for each block that wants a vote, one at a time. When the round is over nothing is looked
+for any longer that the ledger does not name. Otherwise one member, or one leader with its friends, could name more
+artifacts than there is room for, and never give any.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ from protocol.learning.artifact_format import ModelSchema
 from protocol.learning.manifest import check_manifest
 from protocol.ledger.state import LedgerState
 from protocol.operations import Operation, SubmitUpdate, decode_operation
+from protocol.outcomes import Phase
 from protocol.parameters import Parameters
 from protocol.units import Digest, MemberId
 
@@ -46,9 +48,24 @@ class Holdings:
         return manifest.artifact_digest in self.digests or manifest.round < current
 
     def find_missing(self, block: Block, state: LedgerState) -> tuple[Operation, ...]:
-        """Return the operations of a block that name an artifact which is needed and not on disk."""
+        """Return the operations of a block that name an artifact which may be needed and is not on disk.
+
+        What the final state refuses whatever it names is refused after the blocks in between, too.
+        """
         operations = (decode_operation(encoded) for encoded in block.operations)
         return tuple(operation for operation in operations if self._is_missing(operation, state))
+
+    def fetch_missing(self, missing: tuple[Operation, ...], state: LedgerState) -> list[FetchArtifact]:
+        """Return requests for what a block misses, of each proposer's the first only.
+
+        A block of an honest leader holds nothing that is made up, so the next is asked for when the first has come. For
+        a round that this node has not seen drawn nothing is asked for: its roles come with the blocks below.
+        """
+        first: dict[MemberId, Operation] = {}
+        for operation in missing:
+            if self._is_wanted(operation, state):
+                first.setdefault(operation.content.member, operation)
+        return [request for operation in first.values() for request in self.fetch(operation)]
 
     def fetch_ahead(self, operation: Operation, state: LedgerState) -> list[FetchArtifact]:
         """Return the request for an artifact that the open round may need, before its manifest is ordered."""
@@ -95,8 +112,30 @@ class Holdings:
         current, payload = state.round, operation.content.payload
         if current is None or not isinstance(payload, SubmitUpdate) or payload.artifact_digest in self.digests:
             return False
-        return payload.round == current.round and operation.content.member in current.proposers
+        member = operation.content.member
+        is_open = payload.round == current.round and current.phase is Phase.TRAIN and member in current.proposers
+        return is_open and not self._is_refused(member, payload, state)
 
     def _is_missing(self, operation: Operation, state: LedgerState) -> bool:
         payload = operation.content.payload
-        return isinstance(payload, SubmitUpdate) and not self.is_ready(payload, state)
+        if not isinstance(payload, SubmitUpdate) or self.is_ready(payload, state):
+            return False
+        return not self._is_refused(operation.content.member, payload, state)
+
+    def _is_refused(self, member: MemberId, manifest: SubmitUpdate, state: LedgerState) -> bool:
+        """Return whether the ledger refuses a manifest in this state and in all that can follow, whatever it names."""
+        current = state.round
+        if current is None or manifest.round != current.round:
+            return False
+        try:
+            check_manifest(self._parameters, self._schema, manifest)
+        except InvalidMessage:
+            return True
+        is_over = current.phase not in {Phase.DRAW, Phase.TRAIN} or manifest.base_digest != current.base_digest
+        if is_over or any(entry.member == member for entry in current.updates):
+            return True
+        # A standby may become a proposer yet (F13), and before the draw anybody may.
+        possible = {entry.member for entry in current.eligible}
+        if current.phase is Phase.TRAIN:
+            possible = {*current.proposers, *current.standbys}
+        return member not in possible

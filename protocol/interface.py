@@ -87,11 +87,19 @@ class UpdateTrained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReference:
+    """An update as the worker needs it: manifests may name one artifact with different scales."""
+
+    artifact_digest: Digest
+    scale_exponents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateComputed:
     """This node's worker has aggregated updates to a candidate and stored it."""
 
     base_digest: Digest
-    update_digests: tuple[Digest, ...]
+    updates: tuple[UpdateReference, ...]
     candidate_digest: Digest
 
 
@@ -241,14 +249,6 @@ class TrainModel:
 
     round: Round
     base_digest: Digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateReference:
-    """An update as the worker needs it."""
-
-    artifact_digest: Digest
-    scale_exponents: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

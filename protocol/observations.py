@@ -22,14 +22,18 @@ class BlockExecuted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEntered:
-    """The current round came to a new phase."""
+    """The current round came to a new phase, or standbys were called and it is in the same one for longer (F13)."""
 
     round: Round
     phase: Phase
+    attempt: int
+    """1 in the retrial (F11)."""
     deadline_ms: Millis
     """Ledger time at which the phase ends at the latest; 0 in DRAW."""
     proposers: tuple[MemberId, ...]
     voters: tuple[MemberId, ...]
+    replaced: tuple[MemberId, ...]
+    """Silent members of the round whose places standbys have taken so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class Refusal(IntEnum):
     WRONG_BASE = 16
     MANIFEST_WRONG = 17
     UPDATE_COPIED = 18
+    """Of a rule that was dropped: a copy that came first would have pushed out the original."""
     NOT_A_VOTER = 19
     SEAL_REPEATED = 20
     NOTHING_SEALED = 21

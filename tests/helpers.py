@@ -277,6 +277,7 @@ class LedgerBuilder:
     def run_sealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
         """Let these voters seal these ballots; if any voter is missing, a further block passes the deadline."""
         assert self.round.phase is Phase.SEAL
+        sealed = [entry.member for entry in self.round.seals]
         seals = [
             (
                 member,
@@ -290,7 +291,7 @@ class LedgerBuilder:
             )
             for member, ballot in ballots.items()
         ]
-        return self._add_with_deadline(seals, is_complete=len(seals) == len(self.round.voters))
+        return self._add_with_deadline(seals, is_complete=len(sealed) + len(seals) == len(self.round.voters))
 
     def run_revealing(self, ballots: dict[MemberId, Ballot]) -> BlockOutcome:
         """Let these voters reveal what they sealed; if any is missing, a further block passes the deadline."""
@@ -300,11 +301,15 @@ class LedgerBuilder:
 
     def run_voting(self, choose: Callable[[MemberId], Ballot]) -> RoundRecord:
         """Let every voter seal and reveal the ballot that ``choose`` gives it, and return the settled round."""
-        ballots = {member: choose(member) for member in self.round.voters}
-        self.run_sealing(ballots)
-        settled = self.run_revealing(ballots).settled
+        settled = self.run_attempt(choose).settled
         assert settled is not None
         return settled
+
+    def run_attempt(self, choose: Callable[[MemberId], Ballot]) -> BlockOutcome:
+        """Let every voter seal and reveal the ballot that ``choose`` gives it; a retrial may follow (F11)."""
+        ballots = {member: choose(member) for member in self.round.voters}
+        self.run_sealing(ballots)
+        return self.run_revealing(ballots)
 
     def run_to_sealing(self) -> RoundState:
         """Draw the open round, let all its proposers submit, and return it as its voters see it."""
@@ -323,6 +328,13 @@ class LedgerBuilder:
     def pass_deadline(self) -> BlockOutcome:
         """Add an empty block at the deadline of the phase."""
         return self.add_block(time_ms=self.round.deadline_ms)
+
+    def pass_deadlines(self) -> RoundRecord:
+        """Let every deadline of a round pass in silence, and return the round when it has settled."""
+        settled = None
+        while settled is None:
+            settled = self.pass_deadline().settled
+        return settled
 
     def _add_with_deadline(self, pairs: Items[tuple[MemberId, Payload]], *, is_complete: bool) -> BlockOutcome:
         outcome = self.add_payloads(*pairs)

@@ -84,7 +84,7 @@ def rounds(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many rounds to show at most.")] = 20,
 ) -> None:
-    """Show settled rounds: roles, verdict, tally, what stake moved."""
+    """Show settled rounds: roles, verdict, tally, how often judged, and whom standbys replaced."""
     from node.json_values import get_list, get_object
 
     answer = get_list(ask_daemon(home, "rounds", from_round=from_round, limit=limit))
@@ -103,11 +103,16 @@ def rounds(
                 " ".join(map(str, get_list(record["proposer_names"]))),
                 " ".join(map(str, get_list(record["voter_names"]))),
                 str(condemned),
+                str(len(get_list(record["attempts"]))),
+                " ".join(map(str, get_list(record["replaced_names"]))) or "-",
                 f"{seconds:.1f}",
                 _shorten(record["model"]),
             )
         )
-    header = ("round", "verdict", "accept:reject", "proposers", "voters", "condemned", "seconds", "model")
+    header = (
+        *("round", "verdict", "accept:reject", "proposers", "voters", "condemned", "judged", "replaced"),
+        *("seconds", "model"),
+    )
     print_table("rounds", header, rows)
 
 
@@ -175,11 +180,15 @@ def _describe_round_rows(answer: "JsonObject") -> list[tuple[str, str]]:
     if answer["round"] is None:
         return [("round", f"none open, {answer['rounds_settled']} settled")]
     current = get_object(answer["round"])
-    names = {key: ", ".join(map(str, get_list(current[key]))) or "-" for key in ("proposers", "voters", "own_roles")}
+    keys = ("proposers", "voters", "replaced", "own_roles")
+    names = {key: ", ".join(map(str, get_list(current[key]))) or "-" for key in keys}
+    retrial = "" if current["attempt"] == 0 else ", the retrial"
+    replaced = [("replaced by standbys", names["replaced"])] if current["replaced"] else []
     return [
-        ("round", f"{current['round']} in phase {current['phase']}"),
+        ("round", f"{current['round']} in phase {current['phase']}{retrial}"),
         ("proposers", names["proposers"]),
         ("voters", names["voters"]),
+        *replaced,
         ("own roles", names["own_roles"]),
     ]
 

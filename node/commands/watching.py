@@ -53,8 +53,7 @@ def format_event(event: JsonObject, names: dict[str, str]) -> str:
             changes = [f"{word} {_join(event, word, names)}" for word in ("joined", "left") if get_list(event[word])]
             return "; ".join([f"epoch {event['epoch']}  {event['validator_count']} validators", *changes])
         case "PhaseEntered":
-            roles = f"proposers {_join(event, 'proposers', names)}; voters {_join(event, 'voters', names)}"
-            return f"round {event['round']}  {event['phase']:<6}  {roles if event['phase'] == 'TRAIN' else ''}".rstrip()
+            return f"round {event['round']}  {event['phase']:<6}  {_describe_stage(event, names)}".rstrip()
         case "BlockExecuted" if event["settled"] is not None:
             record = get_object(event["settled"])
             tally = f"{record['accept_count']}:{record['reject_count']}"
@@ -69,6 +68,18 @@ def format_event(event: JsonObject, names: dict[str, str]) -> str:
         case kind:
             rest = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
             return f"{kind}: {rest}"
+
+
+def _describe_stage(event: JsonObject, names: dict[str, str]) -> str:
+    """Return what is worth saying of a phase: who has which role, who was replaced, and that it is the retrial."""
+    parts = []
+    if event["phase"] == "TRAIN":
+        parts.append(f"proposers {_join(event, 'proposers', names)}; voters {_join(event, 'voters', names)}")
+    if event["attempt"] != 0:
+        parts.append("retrial without the condemned updates")
+    if event["replaced"]:
+        parts.append(f"replaced by standbys: {_join(event, 'replaced', names)}")
+    return "; ".join(parts)
 
 
 def _learn_names(event: JsonObject, names: dict[str, str]) -> None:

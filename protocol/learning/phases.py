@@ -2,7 +2,8 @@
 
 ``DRAW`` waits for the beacon output, ``TRAIN`` for manifests, ``SEAL`` for sealed ballots, ``REVEAL`` for their
 openings; ``None`` as the next phase means that the round settles. Deadlines are in ledger time (C8). What the phases
-do to the ledger is in :mod:`protocol.ledger.rounds`.
+do to the ledger is in :mod:`protocol.ledger.rounds`, what gives a round another chance in
+:mod:`protocol.ledger.extensions`.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,10 @@ class PhaseEvent(IntEnum):
     ALL_RECEIVED = 1
     DEADLINE_WITH_ENOUGH = 2
     DEADLINE_WITH_TOO_FEW = 3
+    STANDBYS_CALLED = 4
+    """Too few have answered, and standbys take the places of the others (F13)."""
+    RETRIAL_DUE = 5
+    """The candidate is rejected for some of its updates, and the rest is judged once more (F11)."""
 
 
 PHASE_TABLE: Final[Mapping[tuple[Phase, PhaseEvent], Phase | None]] = MappingProxyType(
@@ -31,12 +36,15 @@ PHASE_TABLE: Final[Mapping[tuple[Phase, PhaseEvent], Phase | None]] = MappingPro
         (Phase.TRAIN, PhaseEvent.ALL_RECEIVED): Phase.SEAL,
         (Phase.TRAIN, PhaseEvent.DEADLINE_WITH_ENOUGH): Phase.SEAL,
         (Phase.TRAIN, PhaseEvent.DEADLINE_WITH_TOO_FEW): None,
+        (Phase.TRAIN, PhaseEvent.STANDBYS_CALLED): Phase.TRAIN,
         (Phase.SEAL, PhaseEvent.ALL_RECEIVED): Phase.REVEAL,
         (Phase.SEAL, PhaseEvent.DEADLINE_WITH_ENOUGH): Phase.REVEAL,
         (Phase.SEAL, PhaseEvent.DEADLINE_WITH_TOO_FEW): None,
+        (Phase.SEAL, PhaseEvent.STANDBYS_CALLED): Phase.SEAL,
         (Phase.REVEAL, PhaseEvent.ALL_RECEIVED): None,
         (Phase.REVEAL, PhaseEvent.DEADLINE_WITH_ENOUGH): None,
         (Phase.REVEAL, PhaseEvent.DEADLINE_WITH_TOO_FEW): None,
+        (Phase.REVEAL, PhaseEvent.RETRIAL_DUE): Phase.SEAL,
     }
 )
 """``(phase, event) -> next phase``; None settles the round."""
@@ -51,7 +59,7 @@ class PhaseProgress:
     received_count: int
     """How many of them have answered."""
     needed_count: int
-    """With fewer answers than this at the deadline, the round is void."""
+    """With fewer answers than this at the deadline, the round is void, unless standbys are called."""
     is_deadline_over: bool
 
 

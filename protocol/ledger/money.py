@@ -7,15 +7,16 @@ recorded.
 
 Preset ``neutral``: a voter is in the majority if more than half of the revealed ballots are in its class, and what a
 right judgement earns does not depend on the verdict. If no class has more than half, nobody's vote is rewarded or
-slashed. Preset ``paper``: voters are divided by whether they agree with the verdict, and what the losers lose is
-split equally among the winners, the remainder to the treasury.
+slashed. A round that was judged twice pays a voter for one right judgement, and slashes it for one wrong one (F11).
+Preset ``paper``: voters are divided by whether they agree with the verdict, and what the losers lose is split equally
+among the winners, the remainder to the treasury.
 """
 
 from protocol.errors import InvariantViolation
-from protocol.learning.verdict import Judgement, compute_agreement, compute_majority
+from protocol.learning.verdict import compute_agreement, compute_majority
+from protocol.ledger.attempts import Attempt, get_condemned, get_deciding, get_rest
 from protocol.ledger.draft import LedgerDraft
 from protocol.ledger.stake import apply_payment, apply_slash
-from protocol.ledger.state import RoundState
 from protocol.outcomes import StakeMove, StakeReason, Verdict
 from protocol.parameters import Parameters, Preset
 from protocol.units import MemberId, Stake
@@ -24,17 +25,17 @@ from protocol.units import MemberId, Stake
 def apply_money(
     draft: LedgerDraft,
     parameters: Parameters,
-    round_state: RoundState,
-    judgement: Judgement,
+    attempts: tuple[Attempt, ...],
     silent: tuple[MemberId, ...],
 ) -> tuple[StakeMove, ...]:
     """Slash and reward the members of a round, and return the moves in the order in which they were made."""
+    deciding = get_deciding(attempts)
     absences = [_build_due(member, StakeReason.SLASH_ABSENT, parameters.slash_absent) for member in silent]
-    if judgement.verdict is Verdict.VOID:
+    if deciding.judgement.verdict is Verdict.VOID:
         return tuple(_collect(draft, absences))
     if parameters.preset is Preset.PAPER:
-        return tuple(_apply_paper(draft, parameters, round_state, judgement, absences))
-    return tuple(_apply_neutral(draft, parameters, round_state, judgement, absences))
+        return tuple(_apply_paper(draft, parameters, deciding, absences))
+    return tuple(_apply_neutral(draft, parameters, attempts, absences))
 
 
 def compute_scaled(amount: Stake, *, treasury: Stake, due: Stake) -> Stake:
@@ -50,73 +51,76 @@ def compute_scaled(amount: Stake, *, treasury: Stake, due: Stake) -> Stake:
     return amount if due <= treasury else Stake(amount * treasury // due)
 
 
-def compute_update_slashes(
-    parameters: Parameters, round_state: RoundState, judgement: Judgement
-) -> tuple[StakeMove, ...]:
+def compute_update_slashes(parameters: Parameters, attempts: tuple[Attempt, ...]) -> tuple[StakeMove, ...]:
     """Return what proposers owe: the condemned ones, in preset ``paper`` all of a rejected round (F14)."""
     if parameters.preset is Preset.PAPER:
-        is_slashed = (judgement.verdict is Verdict.REJECT,) * len(round_state.updates)
+        deciding = get_deciding(attempts)
+        owing = deciding.updates if deciding.judgement.verdict is Verdict.REJECT else ()
     else:
-        is_slashed = judgement.condemned
-    return tuple(
-        _build_due(entry.member, StakeReason.SLASH_UPDATE, parameters.slash_update)
-        for entry, is_owing in zip(round_state.updates, is_slashed, strict=True)
-        if is_owing
-    )
+        owing = get_condemned(attempts)
+    return tuple(_build_due(entry.member, StakeReason.SLASH_UPDATE, parameters.slash_update) for entry in owing)
 
 
-def compute_update_rewards(
-    parameters: Parameters, round_state: RoundState, judgement: Judgement
-) -> tuple[StakeMove, ...]:
-    """Return what proposers earn in preset ``neutral``: on ACCEPT, each whose update is not condemned (F14)."""
-    if judgement.verdict is not Verdict.ACCEPT:
+def compute_update_rewards(parameters: Parameters, deciding: Attempt) -> tuple[StakeMove, ...]:
+    """Return what proposers earn in preset ``neutral``: on ACCEPT, each in the candidate and not condemned (F14)."""
+    if deciding.judgement.verdict is not Verdict.ACCEPT:
         return ()
     return tuple(
-        _build_due(entry.member, StakeReason.REWARD_UPDATE, parameters.reward_update)
-        for entry, is_condemned in zip(round_state.updates, judgement.condemned, strict=True)
-        if not is_condemned
+        _build_due(entry.member, StakeReason.REWARD_UPDATE, parameters.reward_update) for entry in get_rest(deciding)
     )
+
+
+def split_voters_of_all(
+    attempts: tuple[Attempt, ...], silent: tuple[MemberId, ...]
+) -> tuple[list[MemberId], list[MemberId]]:
+    """Return who is paid and who pays for judging in preset ``neutral``, each sorted by member and once a round (F14).
+
+    Who was in the minority of any judgement pays, and who was in the majority of all of them is paid. A judgement
+    without a verdict, or without a majority, has neither. Who took part in one judgement and was silent in the other
+    is not paid.
+    """
+    winners: set[MemberId] = set()
+    losers: set[MemberId] = set()
+    for attempt in attempts:
+        majority = compute_majority(tuple(entry.ballot for entry in attempt.reveals))
+        if attempt.judgement.verdict is not Verdict.VOID and majority is not None:
+            right, wrong = _split_voters(attempt, majority)
+            winners.update(right)
+            losers.update(wrong)
+    return sorted(winners - losers - set(silent)), sorted(losers)
 
 
 def _apply_neutral(
-    draft: LedgerDraft,
-    parameters: Parameters,
-    round_state: RoundState,
-    judgement: Judgement,
-    absences: list[StakeMove],
+    draft: LedgerDraft, parameters: Parameters, attempts: tuple[Attempt, ...], absences: list[StakeMove]
 ) -> list[StakeMove]:
-    majority = compute_majority(tuple(entry.ballot for entry in round_state.reveals))
-    winners, losers = _split_voters(round_state, majority) if majority is not None else ([], [])
+    silent = tuple(move.member for move in absences)
+    winners, losers = split_voters_of_all(attempts, silent)
     slashes = [
         *absences,
-        *compute_update_slashes(parameters, round_state, judgement),
+        *compute_update_slashes(parameters, attempts),
         *[_build_due(member, StakeReason.SLASH_VOTE, parameters.slash_vote) for member in losers],
     ]
     rewards = [
         *[_build_due(member, StakeReason.REWARD_VOTE, parameters.reward_vote) for member in winners],
-        *compute_update_rewards(parameters, round_state, judgement),
+        *compute_update_rewards(parameters, get_deciding(attempts)),
     ]
     return [*_collect(draft, slashes), *_pay(draft, rewards)]
 
 
 def _apply_paper(
-    draft: LedgerDraft,
-    parameters: Parameters,
-    round_state: RoundState,
-    judgement: Judgement,
-    absences: list[StakeMove],
+    draft: LedgerDraft, parameters: Parameters, deciding: Attempt, absences: list[StakeMove]
 ) -> list[StakeMove]:
-    agreement = compute_agreement(tuple(entry.ballot for entry in round_state.reveals), judgement)
-    winners, losers = _split_voters(round_state, agreement)
-    moves = _collect(draft, [*absences, *compute_update_slashes(parameters, round_state, judgement)])
+    agreement = compute_agreement(tuple(entry.ballot for entry in deciding.reveals), deciding.judgement)
+    winners, losers = _split_voters(deciding, agreement)
+    moves = _collect(draft, [*absences, *compute_update_slashes(parameters, (deciding,))])
     lost = _collect(draft, [_build_due(member, StakeReason.SLASH_VOTE, parameters.slash_vote) for member in losers])
     share = Stake(sum(move.amount for move in lost) // len(winners)) if winners else Stake(0)
     shares = [_build_due(member, StakeReason.SHARE_OF_MINORITY, share) for member in winners]
     return [*moves, *lost, *_pay(draft, shares)]
 
 
-def _split_voters(round_state: RoundState, is_winner: tuple[bool, ...]) -> tuple[list[MemberId], list[MemberId]]:
-    pairs = list(zip(round_state.reveals, is_winner, strict=True))
+def _split_voters(attempt: Attempt, is_winner: tuple[bool, ...]) -> tuple[list[MemberId], list[MemberId]]:
+    pairs = list(zip(attempt.reveals, is_winner, strict=True))
     return [entry.member for entry, wins in pairs if wins], [entry.member for entry, wins in pairs if not wins]
 
 

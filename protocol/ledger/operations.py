@@ -8,9 +8,9 @@ from protocol.learning.artifact_format import ModelSchema
 from protocol.learning.manifest import get_canonical_key
 from protocol.ledger import ceremony, checks, membership
 from protocol.ledger.draft import LedgerDraft
+from protocol.ledger.round_entries import RevealEntry, SealEntry, UpdateEntry
 from protocol.ledger.slashing import apply_offence
 from protocol.ledger.stake import apply_bond, apply_unbond
-from protocol.ledger.state import RevealEntry, SealEntry, UpdateEntry
 from protocol.operations import (
     Approve,
     Bond,

@@ -14,6 +14,7 @@ from protocol.learning.phases import (
     get_phase_duration_ms,
 )
 from protocol.ledger.draft import LedgerDraft
+from protocol.ledger.extensions import extend_round
 from protocol.ledger.settlement import settle_round
 from protocol.ledger.state import RoundState, build_round, get_waiting
 from protocol.outcomes import Phase, RoundRecord
@@ -63,6 +64,7 @@ def apply_phase_changes(draft: LedgerDraft, parameters: Parameters) -> RoundReco
         event = compute_phase_event(_get_progress(draft, parameters, round_state))
         if event is None:
             return None
+        round_state, event = extend_round(parameters, round_state, event)
         draft.round = _move_on(draft, parameters, round_state, event)
         if draft.round is None:
             return settle_round(draft, parameters, round_state)

@@ -3,11 +3,12 @@
 from protocol.codec import encode
 from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvariantViolation
-from protocol.learning.verdict import Judgement, compute_judgement
+from protocol.learning.verdict import Judgement
+from protocol.ledger.attempts import Attempt, build_attempt_record, get_deciding, judge_attempts
 from protocol.ledger.draft import LedgerDraft
 from protocol.ledger.money import apply_money
 from protocol.ledger.state import ACCEPTED_MODELS_MAX, RoundState
-from protocol.outcomes import Phase, RevealedBallot, RoundRecord, StakeMove, Verdict
+from protocol.outcomes import Phase, RoundRecord, StakeMove, Verdict
 from protocol.parameters import Parameters
 from protocol.units import Digest, MemberId
 
@@ -17,16 +18,11 @@ def settle_round(draft: LedgerDraft, parameters: Parameters, round_state: RoundS
 
     A round that ended in TRAIN or SEAL has no ballots and is therefore VOID.
     """
-    judgement = compute_judgement(
-        parameters.preset,
-        tuple(entry.ballot for entry in round_state.reveals),
-        drawn_voter_count=len(round_state.voters),
-        update_count=len(round_state.updates),
-    )
+    attempts = judge_attempts(parameters, round_state)
     silent = get_silent(round_state)
-    moves = apply_money(draft, parameters, round_state, judgement, silent)
-    apply_model(draft, judgement)
-    record = _build_record(draft, round_state, judgement, silent, moves)
+    moves = apply_money(draft, parameters, attempts, silent)
+    apply_model(draft, get_deciding(attempts).judgement)
+    record = _build_record(draft, round_state, attempts, silent, moves)
     draft.lineage_digest = compute_lineage_digest(draft.lineage_digest, record)
     draft.rounds_settled += 1
     return record
@@ -35,17 +31,29 @@ def settle_round(draft: LedgerDraft, parameters: Parameters, round_state: RoundS
 def get_silent(round_state: RoundState) -> tuple[MemberId, ...]:
     """Return who was drawn, had its chance and did not use it: no update, no seal, or no reveal (F14).
 
-    A round that ends in TRAIN never asked its voters, one that ends in SEAL never asked for openings.
+    Whoever was replaced by a standby is among them (F13), and so is who missed one of two judgements. A round that ends
+    in TRAIN never asked its voters, one that ends in SEAL never asked for openings.
     """
-    proposed = {entry.member for entry in round_state.updates}
-    silent = [member for member in round_state.proposers if member not in proposed]
+    first = round_state.first_attempt
+    updates = round_state.updates if first is None else first.updates
+    answered: list[set[MemberId]] = []
+    if first is not None:
+        answered.append({entry.member for entry in first.reveals})
     if round_state.phase is Phase.SEAL:
-        answered = {entry.member for entry in round_state.seals}
+        answered.append({entry.member for entry in round_state.seals})
     elif round_state.phase is Phase.REVEAL:
-        answered = {entry.member for entry in round_state.reveals}
-    else:
-        answered = set(round_state.voters)
-    return (*silent, *[member for member in round_state.voters if member not in answered])
+        answered.append({entry.member for entry in round_state.reveals})
+    proposed = {entry.member for entry in updates}
+    return (
+        *_get_replaced(round_state, Phase.TRAIN),
+        *[member for member in round_state.proposers if member not in proposed],
+        *_get_replaced(round_state, Phase.SEAL),
+        *[member for member in round_state.voters if any(member not in members for members in answered)],
+    )
+
+
+def _get_replaced(round_state: RoundState, phase: Phase) -> list[MemberId]:
+    return [entry.silent for entry in round_state.replacements if entry.phase is phase]
 
 
 def apply_model(draft: LedgerDraft, judgement: Judgement) -> None:
@@ -72,7 +80,7 @@ def compute_lineage_digest(previous: Digest, record: RoundRecord) -> Digest:
 def _build_record(
     draft: LedgerDraft,
     round_state: RoundState,
-    judgement: Judgement,
+    attempts: tuple[Attempt, ...],
     silent: tuple[MemberId, ...],
     moves: tuple[StakeMove, ...],
 ) -> RoundRecord:
@@ -80,7 +88,6 @@ def _build_record(
         raise InvariantViolation(f"round {round_state.round} settles without a draw")
     return RoundRecord(
         round=round_state.round,
-        verdict=judgement.verdict,
         opened_height=round_state.opened_height,
         settled_height=draft.height,
         opened_ms=round_state.opened_ms,
@@ -91,16 +98,12 @@ def _build_record(
         proposers=round_state.proposers,
         voters=round_state.voters,
         standbys=round_state.standbys,
+        replacements=round_state.replacements,
         base_digest=round_state.base_digest,
-        update_members=tuple(entry.member for entry in round_state.updates),
-        update_digests=tuple(entry.manifest.artifact_digest for entry in round_state.updates),
-        condemned=judgement.condemned,
-        is_base_condemned=judgement.is_base_condemned,
-        candidate_digest=judgement.candidate_digest,
+        update_members=tuple(entry.member for entry in attempts[0].updates),
+        update_digests=tuple(entry.manifest.artifact_digest for entry in attempts[0].updates),
+        attempts=tuple(build_attempt_record(attempt) for attempt in attempts),
         model_digest=draft.model_digest,
-        accept_count=judgement.accept_count,
-        reject_count=judgement.reject_count,
-        ballots=tuple(RevealedBallot(voter=entry.member, ballot=entry.ballot) for entry in round_state.reveals),
         silent=silent,
         moves=moves,
     )

@@ -16,8 +16,9 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidOperation
 from protocol.evidence import Offence
 from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
-from protocol.operations import Ballot, PostDeal, SubmitUpdate
-from protocol.outcomes import Phase
+from protocol.ledger.round_entries import FirstAttempt, RevealEntry, SealEntry, UpdateEntry
+from protocol.operations import PostDeal
+from protocol.outcomes import Phase, Replacement
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import (
@@ -77,30 +78,6 @@ class EligibleMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateEntry:
-    """A submitted update (F3)."""
-
-    member: MemberId
-    manifest: SubmitUpdate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealEntry:
-    """A voter's sealed ballot (F8)."""
-
-    member: MemberId
-    seal: Digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevealEntry:
-    """A voter's revealed ballot (F8)."""
-
-    member: MemberId
-    ballot: Ballot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundState:
     """The open round (section 2)."""
 
@@ -126,14 +103,19 @@ class RoundState:
     """In the order of the draw, as are voters and standbys; empty in DRAW."""
     voters: tuple[MemberId, ...]
     standbys: tuple[MemberId, ...]
+    """Those that no place was found for yet."""
+    replacements: tuple[Replacement, ...]
+    """Each standby has the place in the draw of the silent member that it replaced (F13)."""
     updates: tuple[UpdateEntry, ...]
-    """Sorted by (artifact digest, member): the canonical order of flags and aggregation."""
+    """Those that are judged, sorted by (artifact digest, member): the canonical order of flags and aggregation."""
     seals: tuple[SealEntry, ...]
     """Sorted by member."""
     reveals: tuple[RevealEntry, ...]
     """Sorted by member."""
     attempt: int
     """0; 1 in the retrial."""
+    first_attempt: FirstAttempt | None
+    """What was judged before; None but in the retrial (F11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,8 +309,10 @@ def build_round(
         proposers=(),
         voters=(),
         standbys=(),
+        replacements=(),
         updates=(),
         seals=(),
         reveals=(),
         attempt=0,
+        first_attempt=None,
     )

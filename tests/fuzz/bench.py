@@ -250,7 +250,7 @@ class Bench:
             case ComputeCandidate(base_digest=base, updates=updates):
                 digests = tuple(update.artifact_digest for update in updates)
                 made = make_digest("candidate", base, *digests)
-                return CandidateComputed(base_digest=base, update_digests=digests, candidate_digest=made)
+                return CandidateComputed(base_digest=base, updates=updates, candidate_digest=made)
             case EvaluateModel(model_digest=model):
                 return ModelEvaluated(model_digest=model, score=Ppm(600_000))
             case _:

@@ -140,7 +140,7 @@ async def test_a_candidate_is_stored_under_the_digest_that_is_told(tmp_path: Pat
         bench.workbench.start(ComputeCandidate(round=Round(1), base_digest=base, updates=references))
         event = await bench.take_one()
         assert isinstance(event, CandidateComputed)
-        assert (event.base_digest, event.update_digests) == (base, (update,))
+        assert (event.base_digest, event.updates) == (base, references)
         assert bench.mine.has(event.candidate_digest)
 
 

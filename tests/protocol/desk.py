@@ -10,6 +10,7 @@ from protocol.interface import (
     EvaluateModel,
     ModelEvaluated,
     Persist,
+    UpdateReference,
     UpdateTrained,
 )
 from protocol.journal import OwnBallotRecord
@@ -24,6 +25,12 @@ PARAMETERS = Parameters(proposer_count=2, tolerance_bps=Bps(500))
 
 
 CANDIDATE = make_digest("candidate")
+
+
+def name_alone(update: UpdateReference) -> Digest:
+    """Return the model that one update makes; its scales count if they are not those of :func:`make_manifest`."""
+    scales = () if update.scale_exponents == (-20, -20) else update.scale_exponents
+    return make_digest("alone", update.artifact_digest, *scales)
 
 
 @dataclass(slots=True)
@@ -77,9 +84,8 @@ class Desk:
     def _answer(self, effect: Effect) -> None:
         match effect:
             case ComputeCandidate(base_digest=base_digest, updates=updates):
-                digests = tuple(update.artifact_digest for update in updates)
-                candidate = CANDIDATE if len(digests) > 1 else make_digest("alone", digests[0])
-                event = CandidateComputed(base_digest=base_digest, update_digests=digests, candidate_digest=candidate)
+                candidate = CANDIDATE if len(updates) > 1 else name_alone(updates[0])
+                event = CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=candidate)
                 self.held.add(candidate)
                 self.duties.on_candidate(event, self.builder.state)
             case EvaluateModel(model_digest=model_digest):

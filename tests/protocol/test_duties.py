@@ -129,7 +129,7 @@ def test_an_accepted_model_is_computed_here_if_its_updates_are(builder: LedgerBu
     (order,) = [effect for effect in desk.plan()[0] if isinstance(effect, ComputeCandidate)]
     assert tuple(update.artifact_digest for update in order.updates) == updates
     # Its own result differs from what the others accepted: its operator must know.
-    event = CandidateComputed(base_digest=record.base_digest, update_digests=updates, candidate_digest=CANDIDATE)
+    event = CandidateComputed(base_digest=record.base_digest, updates=order.updates, candidate_digest=CANDIDATE)
     differs = CandidateDiffers(
         round=record.round, computed_digest=CANDIDATE, accepted_digest=builder.state.model_digest
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from protocol.parameters import Parameters
-from protocol.units import MICRO_TOKENS_PER_TOKEN, Millis
+from protocol.units import MICRO_TOKENS_PER_TOKEN, Millis, Stake
 from tests.sim import membership, scripts
 from tests.sim.byzantine import (
     bitmap_forger,
@@ -70,6 +70,10 @@ class Scenario:
     is_live: bool = True
     """False where so much weight misbehaves that nothing but safety can be asked for."""
     absent_count: int = 0
+    idle_count: int = 0
+    """Members whose worker never answers: silent proposers and voters with an honest engine (F13)."""
+    poisoning_count: int = 0
+    """Members whose worker makes bad updates, and finds every model good (F11)."""
     late_ms: Mapping[int, int] = field(default_factory=dict)
     """Members that start only then."""
     parameters: Parameters = PARAMETERS
@@ -98,6 +102,9 @@ ADVERSARIES: Final[tuple[MakeAdversary, ...]] = (
 
 ROUGH: Final = Faults(loss=0.1, duplication=0.1, delay_ms_max=120, clock_skew_ms_max=200)
 MIXED: Final = replace(ROUGH, late=0.01, crashes=3, partitions=1, one_way_partitions=1)
+THREE_PROPOSE: Final = replace(PARAMETERS, proposer_count=3, treasury_initial=Stake(1_000 * TOKEN))
+TWO_STAND_BY: Final = replace(PARAMETERS, proposer_count=2, voter_count_max=3, updates_min=2)
+"""Of seven members."""
 VOTES_ONLY: Final = Faults(loss=0.02, loses_blocks=True)
 
 THIRD: Final = tuple(TOKEN * share for share in (30, 20, 20, 20))
@@ -304,6 +311,27 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "left-behind-5": Scenario(
         node_count=5, newcomer_count=1, epoch_blocks=2, faults=ROUGH, script=membership.leave_one_behind
+    ),
+    "poisoners-7": Scenario(
+        node_count=7, rounds=8, poisoning_count=1, deadline_ms=300_000, faults=ROUGH, parameters=THREE_PROPOSE
+    ),
+    "poisoners-9": Scenario(
+        node_count=9, rounds=8, poisoning_count=2, deadline_ms=300_000, faults=MIXED, parameters=THREE_PROPOSE
+    ),
+    "idle-7": Scenario(
+        node_count=7, rounds=8, idle_count=3, deadline_ms=600_000, faults=ROUGH, parameters=TWO_STAND_BY
+    ),
+    "idle-9": Scenario(
+        node_count=9, rounds=8, idle_count=4, deadline_ms=600_000, faults=MIXED, parameters=TWO_STAND_BY
+    ),
+    "poisoners-and-idle-9": Scenario(
+        node_count=9,
+        rounds=8,
+        idle_count=2,
+        poisoning_count=2,
+        deadline_ms=600_000,
+        faults=MIXED,
+        parameters=replace(THREE_PROPOSE, voter_count_max=3),
     ),
     "epoch-ends-4": Scenario(
         rounds=5, epoch_blocks=None, faults=ROUGH, heal_ms=12_000, script=scripts.strike_at_epoch_ends

@@ -37,7 +37,7 @@ from tests.sim.faults import Doom, Dooms, schedule_faults
 from tests.sim.keys import NodeKeys
 from tests.sim.network import Faults, Network
 from tests.sim.node import Action, Adversary, SendTo, SimNode
-from tests.sim.surroundings import Surroundings
+from tests.sim.surroundings import Manner, Surroundings
 
 CLOCK_READ_MS = 1_000
 """How long the driver may take to notice that its clock was set."""
@@ -75,6 +75,8 @@ class Setting:
     """Nodes that never start and that nobody waits for."""
     late_ms: Mapping[int, int] = field(default_factory=dict)
     """Nodes that start only then."""
+    manners: Mapping[int, Manner] = field(default_factory=dict)
+    """Of the workers that are not honest."""
 
 
 class Cluster:
@@ -117,6 +119,7 @@ class Cluster:
             self.loop, self.network, self.nodes, setting.genesis.schema, seed=setting.seed
         )
         self._surroundings.handle = self.handle
+        self._surroundings.manners = setting.manners
         self.dooms = Dooms(self.loop, self.random, self.boot)
         schedule_faults(self)
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from protocol.genesis import Genesis
 from protocol.ledger.state import Account, RoundState
 from protocol.operations import RevealBallot, SealBallot, SubmitUpdate
-from protocol.outcomes import Phase, RoundRecord, StakeReason, Verdict
+from protocol.outcomes import AttemptRecord, Phase, RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters, Preset
 from protocol.units import Digest, MemberId
+from tests.sim.opinion_chain import compute_at_stake
+from tests.sim.opinion_phases import check_phase, get_members
 from tests.sim.steps import Step
 
 
 def check_rounds(genesis: Genesis, steps: Sequence[Step]) -> None:
-    """Check every round from its opening to its record (F1 to F3, F8, F9, F12, F14)."""
+    """Check every round from its opening to its record (F1 to F3, F8 to F14)."""
     parameters = genesis.parameters
     for step in steps:
         opened, current = step.after.round, step.before.round
@@ -23,6 +25,7 @@ def check_rounds(genesis: Genesis, steps: Sequence[Step]) -> None:
             check_roles(parameters, opened)
         if current is not None:
             check_answers(step, current)
+            check_phase(parameters, step, current)
         if step.outcome.settled is not None:
             check_record(parameters, step, step.outcome.settled)
 
@@ -42,12 +45,13 @@ def check_opening(parameters: Parameters, opened: RoundState, accounts: tuple[Ac
 def check_roles(parameters: Parameters, opened: RoundState) -> None:
     """Everybody eligible has one role, and the voters are an odd number (F2, F16)."""
     where = f"round {opened.round}"
-    drawn = (*opened.proposers, *opened.voters, *opened.standbys)
+    replaced = [entry.silent for entry in opened.replacements]
+    drawn = (*opened.proposers, *opened.voters, *opened.standbys, *replaced)
     assert sorted(drawn) == sorted(entry.member for entry in opened.eligible), f"{where}: not everybody has one role"
     assert len(opened.proposers) == min(parameters.proposer_count, len(drawn) - 1), f"{where}: the proposers"
     voters = len(opened.voters)
     assert voters % 2 == 1 and voters <= parameters.voter_count_max, f"{where} has {voters} voters"
-    assert len(opened.standbys) < 2 or voters == parameters.voter_count_max, f"{where}: too few voters"
+    assert len(opened.standbys) + len(replaced) < 2 or voters == parameters.voter_count_max, f"{where}: too few voters"
 
 
 def check_answers(step: Step, current: RoundState) -> None:
@@ -67,51 +71,105 @@ def check_answers(step: Step, current: RoundState) -> None:
 
 
 def check_record(parameters: Parameters, step: Step, record: RoundRecord) -> None:
-    """Verdict, model and money follow from the ballots (F9, F12, F14)."""
+    """Verdict, model and money follow from the ballots (F9 to F12, F14)."""
     where = f"round {record.round}"
-    assert len(set(record.update_digests)) == len(record.update_digests), f"{where}: one update counts twice"
-    assert {entry.voter for entry in record.ballots} <= set(record.voters), f"{where}: a ballot of no voter"
-    accepted: Counter[Digest] = Counter(
-        entry.ballot.candidate_digest for entry in record.ballots if entry.ballot.is_accept
-    )
-    total = len(record.ballots)
+    assert len(set(record.update_members)) == len(record.update_members), f"{where}: a proposer counts twice"
+    assert len(record.update_members) == len(record.update_digests), f"{where}: an update of nobody"
+    most = 2 if parameters.preset is Preset.NEUTRAL else 1
+    assert 1 <= len(record.attempts) <= most, f"{where} is judged {len(record.attempts)} times"
+    left, condemned = list(record.update_members), set[MemberId]()
+    winners: list[Digest | None] = []
+    for attempt in record.attempts:
+        assert {entry.voter for entry in attempt.ballots} <= set(record.voters), f"{where}: a ballot of no voter"
+        winners.append(check_attempt(record, attempt, len(left), where))
+        flagged = [member for member, is_bad in zip(left, attempt.condemned, strict=True) if is_bad]
+        condemned |= set(flagged)
+        left = [member for member in left if member not in flagged]
+    if len(record.attempts) == 2:
+        first = record.attempts[0]
+        assert first.verdict is Verdict.REJECT and any(first.condemned), f"{where} is judged twice for nothing"
+    is_last = record.attempts[-1].verdict is not Verdict.VOID
+    deciding, winner = (record.attempts[-1], winners[-1]) if is_last else (record.attempts[0], winners[0])
+    assert record.verdict is deciding.verdict, f"{where} ends with another verdict than its last one"
+    if deciding.verdict is Verdict.ACCEPT:
+        assert step.after.model_digest == winner, f"{where}: another model than the accepted one"
+    elif not deciding.is_base_condemned:
+        assert step.after.model_digest == step.before.model_digest, f"{where}: a new model without ACCEPT"
+    check_silent(step, record, where)
+    if parameters.preset is Preset.NEUTRAL:
+        earning = set(left) if deciding.verdict is Verdict.ACCEPT else set[MemberId]()
+        check_money(parameters, step, record, condemned, earning)
+
+
+def check_attempt(record: RoundRecord, attempt: AttemptRecord, update_count: int, where: str) -> Digest | None:
+    """Verdict and condemned updates of one judgement are those of its ballots; return what it accepted (F9, F10)."""
+    ballots = [entry.ballot for entry in attempt.ballots]
+    total = len(ballots)
+    accepted = Counter(ballot.candidate_digest for ballot in ballots if ballot.is_accept)
     winners = [digest for digest, count in accepted.items() if 2 * count > total]
     by_count = Verdict.ACCEPT if winners else Verdict.REJECT
     verdict = Verdict.VOID if 2 * total < len(record.voters) else by_count
-    assert record.verdict is verdict, f"{where} is {record.verdict.name}, its ballots say {verdict.name}"
-    if verdict is Verdict.ACCEPT:
-        assert step.after.model_digest == winners[0], f"{where}: another model than the accepted one"
-    elif not record.is_base_condemned:
-        assert step.after.model_digest == step.before.model_digest, f"{where}: a new model without ACCEPT"
-    if parameters.preset is Preset.NEUTRAL:
-        check_money(parameters, record)
+    assert attempt.verdict is verdict, f"{where} is {attempt.verdict.name}, its ballots say {verdict.name}"
+    flagged = [2 * sum(ballot.update_flags[place] for ballot in ballots) > total for place in range(update_count)]
+    expected = [is_bad and verdict is not Verdict.VOID for is_bad in flagged]
+    assert list(attempt.condemned) == expected, f"{where} condemns others than its ballots do"
+    return winners[0] if winners else None
 
 
-def check_money(parameters: Parameters, record: RoundRecord) -> None:
-    """Whoever was silent pays, and of those who voted the minority; nobody else pays for a ballot (F14)."""
+def check_silent(step: Step, record: RoundRecord, where: str) -> None:
+    """Silent is who was asked and did not answer in time, or was replaced for it, and nobody else (F13, F14)."""
+    current = step.before.round
+    assert current is not None, f"{where} settles without having been open"
+    silent = {entry.silent for entry in record.replacements}
+    silent |= set(record.proposers) - set(record.update_members)
+    revealed = [{entry.voter for entry in attempt.ballots} for attempt in record.attempts]
+    if current.phase is Phase.SEAL:
+        revealed[-1] = {entry.member for entry in current.seals} | get_members(step, SealBallot)
+    if current.phase is not Phase.TRAIN:
+        silent |= {voter for voter in record.voters if any(voter not in answered for answered in revealed)}
+    assert set(record.silent) == silent, f"{where}: others count as silent"
+
+
+def check_money(
+    parameters: Parameters, step: Step, record: RoundRecord, condemned: set[MemberId], earning: set[MemberId]
+) -> None:
+    """Who was silent pays, whose update is condemned, and who voted with a minority; the others earn (F14)."""
     where = f"round {record.round}"
-    total = len(record.ballots)
-    classes = Counter(_get_class(record, place) for place in range(total))
-    majority = [kind for kind, count in classes.items() if 2 * count > total]
-    has_verdict = record.verdict is not Verdict.VOID and bool(majority)
-    winners = {
-        entry.voter
-        for place, entry in enumerate(record.ballots)
-        if has_verdict and _get_class(record, place) == majority[0]
+    winners, losers = split_voters(record)
+    is_void = record.verdict is Verdict.VOID
+    owing = {
+        StakeReason.SLASH_ABSENT: (set(record.silent), parameters.slash_absent),
+        StakeReason.SLASH_UPDATE: (set[MemberId]() if is_void else condemned, parameters.slash_update),
+        StakeReason.SLASH_VOTE: (losers, parameters.slash_vote),
     }
-    losers = {entry.voter for entry in record.ballots} - winners if has_verdict else set()
-    paying: dict[StakeReason, set[MemberId]] = {reason: set() for reason in StakeReason}
-    most = {StakeReason.REWARD_VOTE: parameters.reward_vote, StakeReason.SLASH_VOTE: parameters.slash_vote}
+    most = {reason: amount for reason, (_, amount) in owing.items()}
+    most |= {StakeReason.REWARD_VOTE: parameters.reward_vote, StakeReason.REWARD_UPDATE: parameters.reward_update}
+    moved: dict[StakeReason, set[MemberId]] = {reason: set() for reason in StakeReason}
     for move in record.moves:
-        assert move.member not in paying[move.reason], f"{where}: a member is moved twice for {move.reason.name}"
-        assert 0 < move.amount <= most.get(move.reason, move.amount), f"{where}: {move.amount} for {move.reason.name}"
-        paying[move.reason].add(move.member)
-    assert paying[StakeReason.SLASH_VOTE] <= losers, f"{where}: a voter pays that is not in the minority"
-    assert paying[StakeReason.REWARD_VOTE] <= winners, f"{where}: a voter earns that is not in the majority"
-    assert paying[StakeReason.SLASH_ABSENT] <= set(record.silent), f"{where}: a member pays that was not silent"
-    assert not set(record.silent) & {entry.voter for entry in record.ballots}, f"{where}: a voter counts as silent"
+        assert move.member not in moved[move.reason], f"{where}: a member is moved twice for {move.reason.name}"
+        assert 0 < move.amount <= most[move.reason], f"{where}: {move.amount} for {move.reason.name}"
+        moved[move.reason].add(move.member)
+    assert moved[StakeReason.REWARD_VOTE] <= winners, f"{where}: a voter earns that is not in the majority"
+    assert moved[StakeReason.REWARD_UPDATE] <= earning, f"{where}: a proposer earns whose update is not in the model"
+    # Whoever has plenty pays in any case; others have perhaps nothing left to take.
+    enough = 2 * sum(amount for _, amount in owing.values())
+    rich = {account.member for account in step.before.accounts if compute_at_stake(account) >= enough}
+    for reason, (members, amount) in owing.items():
+        assert moved[reason] <= members, f"{where}: a member pays for {reason.name} that owes nothing"
+        if amount:
+            assert members & rich <= moved[reason], f"{where}: a member owes for {reason.name} and does not pay"
 
 
-def _get_class(record: RoundRecord, place: int) -> Digest | None:
-    ballot = record.ballots[place].ballot
-    return ballot.candidate_digest if ballot.is_accept else None
+def split_voters(record: RoundRecord) -> tuple[set[MemberId], set[MemberId]]:
+    """Return who judged with the majority every time, and who did not once; without a majority nobody did either."""
+    right: set[MemberId] = set()
+    wrong: set[MemberId] = set()
+    for attempt in record.attempts:
+        kinds = {
+            entry.voter: entry.ballot.candidate_digest if entry.ballot.is_accept else None for entry in attempt.ballots
+        }
+        majority = [kind for kind, count in Counter(kinds.values()).items() if 2 * count > len(kinds)]
+        if attempt.verdict is not Verdict.VOID and majority:
+            right |= {voter for voter, kind in kinds.items() if kind == majority[0]}
+            wrong |= {voter for voter, kind in kinds.items() if kind != majority[0]}
+    return right - wrong - set(record.silent), wrong

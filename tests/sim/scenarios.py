@@ -13,6 +13,7 @@ from tests.sim.memo import remember_signatures
 from tests.sim.opinion import check_opinion
 from tests.sim.replay import check_audit, check_minted, check_replays
 from tests.sim.steps import replay
+from tests.sim.surroundings import Manner
 
 __all__ = [
     "PARAMETERS",
@@ -60,10 +61,19 @@ def build_cluster(scenario: Scenario, seed: int) -> Cluster:
             may_fork=scenario.may_fork,
             absent=absent,
             late_ms=scenario.late_ms,
+            manners=draw_manners(scenario, seed),
         )
     )
     scenario.script(cluster)
     return cluster
+
+
+def draw_manners(scenario: Scenario, seed: int) -> dict[int, Manner]:
+    """Return which members' workers are idle, and which poison."""
+    count = scenario.idle_count + scenario.poisoning_count
+    drawn = random.Random(f"manners-{seed}").sample(range(scenario.node_count - scenario.newcomer_count), count)
+    kinds = [Manner.IDLE] * scenario.idle_count + [Manner.POISONING] * scenario.poisoning_count
+    return dict(zip(drawn, kinds, strict=True))
 
 
 def has_convicted(cluster: Cluster) -> bool:

@@ -2,11 +2,12 @@
 
 The worker is a fake with the real one's manners: it takes time, it works only with artifacts that are on its own disk
 and fetches those that are not, and equal inputs give equal results on every node. Scores lie so close together that
-everybody accepts.
+everybody accepts, but for those of whatever a poisoning member's update went into.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TypeAlias, assert_never
 
 from protocol.crypto import Domain, compute_digest
@@ -47,6 +48,13 @@ Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
 Order: TypeAlias = AskWitnesses | FetchBlocks | FetchBlock | FetchArtifact | Work | KeyWork
 
 
+class Manner(Enum):
+    """How a member's worker behaves; its engine is honest."""
+
+    IDLE = "never answers, so that its member is silent in every round"
+    POISONING = "makes bad updates, and finds every model good"
+
+
 class Surroundings:
     """Answers the orders of all nodes, with what the others have and with made-up learning."""
 
@@ -59,6 +67,10 @@ class Surroundings:
         self._schema = schema
         self._random = random.Random(f"work-{seed}")
         self._key_random = random.Random(f"keys-{seed}")
+        self.manners: Mapping[int, Manner] = {}
+        """Of the workers that are not honest, by the node's index."""
+        self._bad: set[Digest] = set()
+        """Bad updates, and the models that they went into."""
         self.handle: Callable[[SimNode, Input], None] = lambda _node, _event: None
         """How an answer reaches a node."""
 
@@ -201,6 +213,8 @@ class Surroundings:
 
     def work(self, node: SimNode, order: Work) -> None:
         """Do what an order says, once everything it takes is on the disk."""
+        if self.manners.get(node.index) is Manner.IDLE:
+            return
         needed: tuple[Digest, ...]
         match order:
             case TrainModel(base_digest=base_digest):
@@ -231,7 +245,9 @@ class Surroundings:
         match order:
             case TrainModel(round=round_number, base_digest=base_digest):
                 where = round_number.to_bytes(8, "big")
+                is_bad = self.manners.get(node.index) is Manner.POISONING
                 digest = compute_digest(Domain.ARTIFACT, b"update", node.member, base_digest, where)
+                self._bad.update([digest] if is_bad else [])
                 return digest, UpdateTrained(
                     round=round_number,
                     base_digest=base_digest,
@@ -243,9 +259,12 @@ class Surroundings:
             case ComputeCandidate(base_digest=base_digest, updates=updates):
                 parts = tuple(update.artifact_digest for update in updates)
                 digest = compute_digest(Domain.ARTIFACT, b"candidate", base_digest, *parts)
-                return digest, CandidateComputed(base_digest=base_digest, update_digests=parts, candidate_digest=digest)
+                self._bad.update([digest] if self._bad.intersection(parts) else [])
+                return digest, CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=digest)
             case EvaluateModel(model_digest=digest):
                 jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 10_000
-                return digest, ModelEvaluated(model_digest=digest, score=Ppm(600_000 + jitter))
+                is_bad = self.manners.get(node.index) is not Manner.POISONING and digest in self._bad
+                score = Ppm((100_000 if is_bad else 600_000) + jitter)
+                return digest, ModelEvaluated(model_digest=digest, score=score)
             case _:
                 assert_never(order)

@@ -24,19 +24,20 @@ SETTLED = 4
 
 @cache
 def build_chain() -> LedgerBuilder:
-    """Return a chain of four members with every verdict, every kind of operation, a refusal and a slash in it."""
+    """Return a chain of four members with every verdict, a retrial, a refusal, a slash and a standby in it."""
     parameters = replace(Parameters(), treasury_initial=Stake(50_000_000))
     builder = LedgerBuilder(make_founders(4), parameters)
     builder.run_round()
     round_state = builder.run_to_sealing()
-    builder.run_voting(lambda _: make_ballot(round_state, is_accept=False, flags=(True, False), is_base_flagged=True))
+    builder.run_attempt(lambda _: make_ballot(round_state, is_accept=False, flags=(True, False), is_base_flagged=True))
+    builder.run_voting(lambda _: make_ballot(builder.round, is_accept=False, flags=(False,), is_base_flagged=True))
     evidence = make_equivocation(builder.chain_id, builder.founders[3].signing_key, View(2))
     builder.add_payloads(
         (builder.founders[0].member, Unbond(amount=Stake(1_000_000))),
         (builder.founders[0].member, Bond(amount=Stake(2_000_000))),
         (builder.founders[1].member, ReportEvidence(evidence=evidence)),
     )
-    builder.pass_deadline()
+    builder.pass_deadlines()
     return builder
 
 

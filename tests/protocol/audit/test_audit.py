@@ -28,6 +28,16 @@ from tests.protocol.audit.chains import (
 )
 
 
+def change_attempt(**changes: object) -> Callable[[RoundRecord], RoundRecord]:
+    """Return what changes the last judgement of a record."""
+
+    def change(record: RoundRecord) -> RoundRecord:
+        *first, last = record.attempts
+        return replace(record, attempts=(*first, replace(last, **changes)))  # type: ignore[arg-type]
+
+    return change
+
+
 def test_an_honest_export_is_good_and_reported_in_full() -> None:
     builder = build_chain()
     report = verify(write(builder.genesis, builder.export(certified=lambda height: height % 3 == 0)))
@@ -59,7 +69,7 @@ def test_an_export_of_the_genesis_document_alone_is_good() -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        pytest.param(lambda r: replace(r, verdict=Verdict.REJECT), "verdict: recorded REJECT", id="verdict"),
+        pytest.param(change_attempt(verdict=Verdict.REJECT), "verdict: recorded REJECT", id="verdict"),
         pytest.param(lambda r: replace(r, round=Round(9)), "round: recorded 9, recomputed 1", id="round"),
         pytest.param(lambda r: replace(r, proposers=r.proposers[::-1]), "draw: proposers", id="proposers"),
         pytest.param(lambda r: replace(r, voters=r.standbys), "draw: voters", id="voters"),
@@ -67,19 +77,20 @@ def test_an_export_of_the_genesis_document_alone_is_good() -> None:
         pytest.param(lambda r: replace(r, beacon_output=make_digest("x")), "draw: beacon output", id="beacon"),
         pytest.param(lambda r: replace(r, is_degraded=False), "draw: degraded mark", id="degraded"),
         pytest.param(lambda r: replace(r, base_digest=make_digest("x")), "model lineage: base", id="base"),
-        pytest.param(lambda r: replace(r, candidate_digest=None), "model lineage: candidate", id="candidate"),
+        pytest.param(change_attempt(candidate_digest=None), "model lineage: candidate", id="candidate"),
         pytest.param(lambda r: replace(r, model_digest=make_digest("x")), "model lineage: model", id="model"),
         pytest.param(lambda r: replace(r, update_digests=r.update_digests[::-1]), "updates: digests", id="updates"),
         pytest.param(lambda r: replace(r, update_members=()), "updates: members", id="update members"),
-        pytest.param(lambda r: replace(r, condemned=(True, False)), "condemned updates", id="condemned"),
-        pytest.param(lambda r: replace(r, is_base_condemned=True), "condemned base", id="condemned base"),
-        pytest.param(lambda r: replace(r, accept_count=0), "tally: accepts", id="accepts"),
-        pytest.param(lambda r: replace(r, reject_count=1), "tally: rejects", id="rejects"),
+        pytest.param(change_attempt(condemned=(True, False)), "condemned updates", id="condemned"),
+        pytest.param(change_attempt(is_base_condemned=True), "condemned base", id="condemned base"),
+        pytest.param(change_attempt(accept_count=0), "tally: accepts", id="accepts"),
+        pytest.param(change_attempt(reject_count=1), "tally: rejects", id="rejects"),
         pytest.param(lambda r: replace(r, silent=r.voters), "silent members", id="silent"),
         pytest.param(lambda r: replace(r, settled_ms=Millis(0)), "settled_ms", id="time"),
         pytest.param(lambda r: replace(r, moves=r.moves[:-1]), "recorded none, recomputed REWARD", id="lost reward"),
         pytest.param(lambda r: replace(r, moves=(*r.moves, r.moves[0])), "recomputed none", id="extra reward"),
-        pytest.param(lambda r: replace(r, ballots=()), "ballot of voter", id="lost ballot"),
+        pytest.param(change_attempt(ballots=()), "ballot of voter", id="lost ballot"),
+        pytest.param(lambda r: replace(r, attempts=r.attempts * 2), "judgements: recorded 2", id="judgements"),
     ],
 )
 def test_a_changed_record_of_a_round_is_named(change: Callable[[RoundRecord], RoundRecord], what: str) -> None:
@@ -106,11 +117,43 @@ def test_a_changed_reward_is_named_with_its_member_and_both_amounts() -> None:
 def test_a_swapped_ballot_is_named_with_its_voter() -> None:
     def change(record: RoundRecord) -> RoundRecord:
         first, *others = record.ballots
-        return replace(record, ballots=(replace(first, ballot=replace(first.ballot, is_accept=False)), *others))
+        ballots = (replace(first, ballot=replace(first.ballot, is_accept=False)), *others)
+        return change_attempt(ballots=ballots)(record)
 
     settled = build_chain().blocks[SETTLED - 1].outcome.settled
     assert settled is not None
     assert f"ballot of voter {settled.ballots[0].voter.hex()[:8]}" in expect_failure(rewrite_record(change)).what
+
+
+def change_record_of(verdict: Verdict, change: Callable[[RoundRecord], RoundRecord]) -> str:
+    """Return what the audit says of a change in the record of the round that came to a verdict."""
+    settled = [(index, built.outcome.settled) for index, built in enumerate(build_chain().blocks, start=1)]
+    height, record = next((index, found) for index, found in settled if found is not None and found.verdict is verdict)
+    failure = expect_failure(rewrite_outcome(height, lambda outcome: replace(outcome, settled=change(record))))
+    assert failure.height == height
+    return failure.what
+
+
+def test_both_judgements_of_a_round_are_compared() -> None:
+    """F11."""
+
+    def change_first(record: RoundRecord) -> RoundRecord:
+        first, second = record.attempts
+        return replace(record, attempts=(replace(first, condemned=(False, False)), second))
+
+    assert change_record_of(Verdict.REJECT, change_first) == (
+        "round 2: condemned updates: recorded (False, False), recomputed (True, False)"
+    )
+    changed = change_record_of(Verdict.REJECT, change_attempt(condemned=(True,)))
+    assert changed == "round 2: attempt 1: condemned updates: recorded (True), recomputed (False)"
+    hidden = change_record_of(Verdict.REJECT, lambda record: replace(record, attempts=record.attempts[1:]))
+    assert hidden == "round 2: judgements: recorded 1, recomputed 2"
+
+
+def test_a_hidden_replacement_is_named() -> None:
+    """F13."""
+    hidden = change_record_of(Verdict.VOID, lambda record: replace(record, replacements=()))
+    assert hidden.startswith("round 3: standbys that took a place: recorded ()")
 
 
 def test_a_round_recorded_where_none_settled_or_hidden_where_one_did_is_named() -> None:

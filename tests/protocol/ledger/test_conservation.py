@@ -36,6 +36,8 @@ NEUTRAL = replace(
     epoch_blocks=3,
     evidence_window_epochs=1,
 )
+FEW = replace(NEUTRAL, voter_count_max=1)
+"""Two of the five members stand by (F13)."""
 PAPER = replace(make_paper_parameters(Parameters(), member_count=MEMBER_COUNT), proposer_count=2)
 IN = {StakeReason.REWARD_VOTE, StakeReason.REWARD_UPDATE, StakeReason.SHARE_OF_MINORITY}
 OUT = {
@@ -77,13 +79,13 @@ def build_payload(builder: LedgerBuilder, keys: FounderKeys, step: Step) -> Payl
         return ReportEvidence(evidence=make_equivocation(builder.chain_id, offender.signing_key, View(1 + step.number)))
     if step.action == "submit":
         return make_manifest(round_state, artifact=make_digest("update", step.number, keys.member[: step.number]))
-    flags = [step.is_yes] * len(round_state.updates)
+    flags = [step.is_yes and index != step.number for index in range(len(round_state.updates))]
     ballot = make_ballot(round_state, is_accept=not step.is_yes, flags=flags, is_base_flagged=step.number == 2)
     salt = make_salt(keys.member, round_state)
     if step.action == "reveal":
-        return RevealBallot(round=round_state.round, attempt=0, ballot=ballot, salt=salt)
-    seal = compute_seal(keys.member, round_state.round, 0, ballot, salt)
-    return SealBallot(round=round_state.round, attempt=0, seal=seal)
+        return RevealBallot(round=round_state.round, attempt=round_state.attempt, ballot=ballot, salt=salt)
+    seal = compute_seal(keys.member, round_state.round, round_state.attempt, ballot, salt)
+    return SealBallot(round=round_state.round, attempt=round_state.attempt, seal=seal)
 
 
 def check_stake(state: LedgerState) -> None:
@@ -123,8 +125,19 @@ def play_well(builder: LedgerBuilder, blocks: list[tuple[list[Step], bool]]) -> 
             check_stake(builder.state)
 
 
-@pytest.mark.parametrize("parameters", [NEUTRAL, PAPER], ids=["neutral", "paper"])
-@pytest.mark.parametrize("drive", [play, play_well])
+def play_retrials(builder: LedgerBuilder, blocks: list[tuple[list[Step], bool]]) -> None:
+    """Condemn an update of every round first, so that the blocks meet the retrial (F11)."""
+    for block in blocks:
+        if builder.state.round is not None and builder.state.round.phase.name == "DRAW":
+            builder.run_to_sealing()
+            bad = make_ballot(builder.round, is_accept=False, flags=(block[1], not block[1]))
+            builder.run_attempt(lambda _, bad=bad: bad)  # type: ignore[misc]
+            check_stake(builder.state)
+        play(builder, [block])
+
+
+@pytest.mark.parametrize("parameters", [NEUTRAL, FEW, PAPER], ids=["neutral", "with standbys", "paper"])
+@pytest.mark.parametrize("drive", [play, play_well, play_retrials])
 @given(blocks=BLOCKS)
 def test_stake_is_conserved_whatever_members_do(
     parameters: Parameters,

@@ -147,7 +147,7 @@ def test_a_jailed_member_is_drawn_for_nothing_and_may_still_move_its_stake(build
     offender = builder.founders[0].member
     builder.run_draw()
     report(builder, make_evidence(builder, 1))
-    builder.pass_deadline()
+    builder.pass_deadlines()
     assert offender not in {entry.member for entry in builder.round.eligible}
     outcome = builder.add_payloads((offender, Unbond(amount=Stake(1))), (offender, Bond(amount=Stake(1))))
     assert [result.refusal for result in outcome.results] == [Refusal.NONE, Refusal.BOND_EXCEEDS_FREE]

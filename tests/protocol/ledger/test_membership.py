@@ -127,7 +127,7 @@ def test_a_newcomer_is_admitted_when_the_epoch_ends(builder: LedgerBuilder) -> N
     )
     assert list(builder.state.accounts) == sorted(builder.state.accounts, key=lambda one: one.member)
     assert list(builder.state.members) == sorted(builder.state.members, key=lambda one: one.member)
-    builder.pass_deadline()
+    builder.pass_deadlines()
     assert MEMBER in {entry.member for entry in builder.round.eligible}
 
 

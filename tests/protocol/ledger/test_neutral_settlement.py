@@ -63,7 +63,8 @@ def test_on_accept_a_condemned_update_is_slashed_and_not_rewarded() -> None:
 
 
 def test_on_reject_only_condemned_updates_cost_their_proposers() -> None:
-    builder = make_builder()
+    """With fewer than ``updates_min`` left there is no retrial (F11)."""
+    builder = make_builder(replace(RICH, updates_min=2))
     round_state = builder.round
     record = run(builder, *[make_ballot(round_state, is_accept=False, flags=(False, True))] * 5)
     assert record.verdict is Verdict.REJECT

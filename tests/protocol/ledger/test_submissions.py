@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from protocol.operations import SubmitUpdate
+from protocol.outcomes import Phase
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
-from tests.helpers import LedgerBuilder, make_digest, make_founders, make_manifest
+from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_founders, make_manifest
 
 
 @pytest.fixture
@@ -62,11 +63,16 @@ def test_a_proposer_submits_once(builder: LedgerBuilder) -> None:
     assert len(builder.round.updates) == 1
 
 
-def test_a_copy_of_anothers_update_is_refused(builder: LedgerBuilder) -> None:
+def test_a_copy_that_is_ordered_first_takes_nothing_from_the_original(builder: LedgerBuilder) -> None:
+    """F3: neither its place in the candidate, nor its reward; its proposer is not silent."""
     manifest = make_manifest(builder.round, artifact=make_digest("update"))
-    first, second = builder.round.proposers
-    submit(builder, first, manifest)
-    assert submit(builder, second, manifest) is Refusal.UPDATE_COPIED
+    copycat, original = builder.round.proposers
+    assert submit(builder, copycat, manifest) is Refusal.NONE
+    assert submit(builder, original, manifest) is Refusal.NONE
+    assert builder.round.phase is Phase.SEAL
+    assert {entry.member for entry in builder.round.updates} == {copycat, original}
+    record = builder.run_voting(lambda _: make_ballot(builder.round))
+    assert record.silent == ()
 
 
 def test_no_update_is_taken_after_training(builder: LedgerBuilder) -> None:
