@@ -264,6 +264,7 @@ class Cluster:
         self.sent_bytes_max = max(self.sent_bytes_max, len(message))
         if node.is_honest:
             self.checkers.on_broadcast(node, topic, message)
+            self.hearsay.on_message(node, topic, message)
         else:
             self.checkers.on_adversary(topic, message)
         is_block = topic is Topic.CONSENSUS and message[1:2] == bytes([Proposal.tag])

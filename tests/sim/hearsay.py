@@ -42,7 +42,7 @@ class Hearsay:
         self._add(node, (), [record.certificate for record in records])
 
     def on_message(self, node: SimNode, topic: Topic, message: bytes) -> None:
-        """Take what the network delivers to a node."""
+        """Take what the network delivers to a node, or what it says itself."""
         if self._watched is None or topic is not Topic.CONSENSUS:
             return
         with suppress(MalformedMessage, InvalidMessage):
