@@ -161,7 +161,8 @@ class Checkers:
     def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
         """Check what an honest node says."""
         if topic is Topic.BEACON:
-            check_released_in_time(node, decode(PartialMessage, message, bytes_max=len(message)).partial)
+            partial = decode(PartialMessage, message, bytes_max=len(message)).partial
+            check_released_in_time(node.disk.state, len(node.disk.blocks), partial)
             return
         if topic is Topic.OPERATIONS:
             self._check_report(message)
@@ -263,13 +264,18 @@ def is_durable(disk: Disk, vote: Vote) -> bool:
     return vote.view <= disk.state.view or vote in disk.votes
 
 
-def check_released_in_time(node: SimNode, partial: Partial) -> None:
-    """Check that the block that opened a partial's round is final, on the disk of whoever releases it (B2)."""
-    state = node.disk.state
+def check_released_in_time(state: LedgerState, height: int, partial: Partial) -> None:
+    """Check that the block that opened a partial's round is final on the disk of whoever releases it (B2).
+
+    Args:
+        state: That node's ledger.
+        height: Of the last block on its disk.
+        partial: What it releases.
+    """
     current = state.round
     assert current is not None and current.round == partial.round, f"a partial of round {partial.round} leaves early"
     assert current.phase is Phase.DRAW, f"a partial of round {partial.round} leaves when it is drawn"
-    assert len(node.disk.blocks) >= current.opened_height, f"the block that opens round {partial.round} is not final"
+    assert height >= current.opened_height, f"the block that opens round {partial.round} is not final"
 
 
 def check_supply(state: LedgerState) -> None:
