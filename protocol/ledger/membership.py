@@ -130,6 +130,7 @@ def apply_epoch_end(draft: LedgerDraft, parameters: Parameters) -> None:
     """After the last block of an epoch, begin the next one; after any other block do nothing (C13)."""
     if not is_last_of_epoch(parameters, draft.height):
         return
+    # Whoever leaves has nothing bonded from here on, and so no weight.
     _apply_departures(draft, parameters)
     draft.epoch = Epoch(draft.epoch + 1)
     release_unbonding(draft)
@@ -138,7 +139,7 @@ def apply_epoch_end(draft: LedgerDraft, parameters: Parameters) -> None:
     weights = tuple(
         ValidatorWeight(member=member, weight=Weight(account.bonded))
         for member, account in sorted(draft.accounts.items())
-        if is_eligible(parameters, account) and not account.is_leaving
+        if is_eligible(parameters, account)
     )
     # With nobody left to choose from the old validators go on: a ledger without any could never be mended.
     draft.validators = weights or draft.validators

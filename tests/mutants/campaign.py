@@ -60,6 +60,8 @@ class Outcome:
     hunter: Hunter | None
     """Who noticed, if anybody did."""
     seed: int | None
+    test: str | None
+    """Which of the hunter's seeds or tests it was."""
     runs: int
     """Seeds and tests that ran until then."""
     seconds: float
@@ -159,6 +161,7 @@ def judge(mutant: Mutant, hunt: Hunt) -> Outcome:
         verdict=verdict,
         hunter=hunter,
         seed=None if last is None else last.seed,
+        test=None if last is None else last.test,
         runs=sum(finding.runs for finding in findings),
         seconds=sum(finding.seconds for finding in findings),
         message=message,
@@ -190,7 +193,9 @@ def find_complaints(hunter: Hunter, hunt: Hunt) -> list[str]:
     """Return what a hunter has to say against the program as it is."""
     name = describe_hunter(hunter)
     noticed = [finding for finding in hunt.findings if finding.ending is not Ending.SILENT]
-    complaints = [f"without a mutant, {name} fails: {finding.error}: {finding.message}" for finding in noticed]
+    complaints = [
+        f"without a mutant, {finding.test or name} fails: {finding.error}: {finding.message}" for finding in noticed
+    ]
     if hunt.trouble or hunt.is_out_of_time:
         complaints.append(f"without a mutant, {name} does not end: {hunt.trouble or 'out of time'}")
     return complaints

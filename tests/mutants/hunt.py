@@ -13,7 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Finding:
     ending: Ending
     seed: int | None
     """The seed that failed, of a hunter with seeds."""
+    test: str | None
+    """The test that failed, of a hunter with tests, by its pytest node id."""
     runs: int
     """How many seeds or tests ran, the failing one among them."""
     seconds: float
@@ -89,17 +91,18 @@ def read_findings(path: Path) -> tuple[Finding, ...]:
 
 
 class Witness:
-    """A pytest plugin that takes down how many tests ran, and how the first failure came about."""
+    """A pytest plugin that takes down how many tests ran, and which failed first and how that came about."""
 
     def __init__(self) -> None:
         self.runs = 0
         self.failure: BaseException | None = None
+        self.test: str | None = None
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Take down a failure of a test itself, or of what prepares it."""
         self.runs += call.when == "call"
         if call.excinfo is not None and self.failure is None:
-            self.failure = call.excinfo.value
+            self.failure, self.test = call.excinfo.value, item.nodeid
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take down that tests could not even be read."""
@@ -137,7 +140,8 @@ def hunt_node(place: int, hunter: Node) -> Finding:
     failure = witness.failure
     if failure is None and (code != 0 or witness.runs == 0):
         failure = ImportError(f"pytest ended with {code} after {witness.runs} tests of {hunter.path}")
-    return build_finding(place, failure, seed=None, runs=witness.runs, begin_s=begin_s)
+    finding = build_finding(place, failure, seed=None, runs=witness.runs, begin_s=begin_s)
+    return replace(finding, test=witness.test)
 
 
 def build_finding(place: int, error: BaseException | None, *, seed: int | None, runs: int, begin_s: float) -> Finding:
@@ -148,6 +152,7 @@ def build_finding(place: int, error: BaseException | None, *, seed: int | None, 
         place=place,
         ending=ending,
         seed=seed,
+        test=None,
         runs=runs,
         seconds=time.process_time() - begin_s,
         error="" if error is None else type(error).__name__,

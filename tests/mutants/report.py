@@ -58,9 +58,11 @@ def format_end(outcomes: Sequence[Outcome]) -> str:
 
 
 def describe_catch(outcome: Outcome) -> str:
-    """Return who noticed, and with which seed."""
+    """Return who noticed: a scenario and its seed, or a test."""
     if outcome.hunter is None:
         return ""
+    if outcome.test is not None:
+        return outcome.test.removeprefix("tests/")
     return describe_hunter(outcome.hunter) + ("" if outcome.seed is None else f", seed {outcome.seed}")
 
 

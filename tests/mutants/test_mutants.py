@@ -8,6 +8,7 @@ import pytest
 from tests.mutants.campaign import Verdict, hunt_all, open_ground
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant, Node, Seeds, find_line
+from tests.mutants.report import describe_catch
 from tests.mutants.scratch import ROOT
 from tests.sim.scenarios import SCENARIOS
 
@@ -41,3 +42,11 @@ def test_a_share_of_the_mutants_is_caught() -> None:
     with open_ground() as ground:
         outcomes = hunt_all(ground, chosen, 2, lambda _outcome: None)
     assert {outcome.mutant.name: outcome.verdict for outcome in outcomes} == dict.fromkeys(QUICK, Verdict.CAUGHT)
+    for outcome in outcomes:
+        match outcome.hunter:
+            case Seeds(scenario=scenario):
+                assert describe_catch(outcome) == f"scenario {scenario}, seed {outcome.seed}"
+            case Node(path=path):
+                assert f"tests/{describe_catch(outcome)}".startswith(f"{path}::test_")
+            case None:
+                pytest.fail(f"{outcome.mutant.name} was caught by nobody")

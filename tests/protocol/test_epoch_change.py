@@ -24,7 +24,7 @@ from protocol.parameters import Parameters
 from protocol.succession import EARLY_PER_MEMBER_MAX
 from protocol.units import Epoch, Height, Millis, View
 from protocol.votes import Vote, VoteKind, build_certificate, sign_vote
-from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, make_founders
+from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, certify, make_founders
 from tests.protocol.consensus.rig import get_messages
 from tests.protocol.lone_engine import Node, get_observed, get_operations, get_votes, of_kind
 from tests.values import make_digest
@@ -164,8 +164,8 @@ def test_a_later_epoch_shows_that_this_node_is_behind() -> None:
     _, effects = watcher.hear(far, 1_000)
     assert of_kind(effects, FetchBlocks) == []
     assert of_kind(watcher.node.tell(TimeAdvanced(), 1_999), FetchBlocks) == []
-    (fetch,) = of_kind(watcher.node.tell(TimeAdvanced(), 2_000), FetchBlocks)
-    assert fetch.from_height == Height(1)
+    asked = of_kind(watcher.node.tell(TimeAdvanced(), 2_000), FetchBlocks)
+    assert [fetch.from_height for fetch in asked] == [Height(1)]
     assert of_kind(watcher.node.tell(TimeAdvanced(), 3_500), FetchBlocks) == []
     watcher.hear(far, 4_000)
     assert len(of_kind(watcher.node.tell(TimeAdvanced(), 5_000), FetchBlocks)) == 1
@@ -239,6 +239,22 @@ def test_a_restart_goes_on_in_its_epoch() -> None:
     assert watcher.consensus.config.validators.epoch == 1
     cast = watcher.consensus._own.get_all()
     assert [(vote.epoch, vote.kind) for vote in cast] == [(1, VoteKind.NOTARIZE)]
+
+
+def test_a_restart_takes_no_vote_of_an_ended_epoch_for_one_of_this() -> None:
+    """C10, C13: the journal holds votes above the last block's view, in which that block was not final yet."""
+    watcher = Watcher()
+    watcher.grow(EPOCH_BLOCKS)
+    chain_id, validators = watcher.builder.chain_id, watcher.consensus.config.validators
+    for entry in watcher.blocks:
+        notarization = certify(chain_id, validators, watcher.others, entry.block.header, VoteKind.NOTARIZE)
+        watcher.hear(Certificates(certificates=(notarization,), attempt=1))
+    watcher.node.tell(TimeAdvanced(), 10_000)
+    assert watcher.consensus._own.has_cast(View(EPOCH_BLOCKS + 1), VoteKind.NULLIFY)
+    watcher.fetch(watcher.blocks, 11_000)
+    watcher.node.restart(12_000)
+    assert watcher.consensus.config.validators.epoch == 1
+    assert watcher.consensus._own.get_all() == ()
 
 
 def test_a_certificate_that_waited_while_its_epoch_ended_is_none_of_the_next() -> None:

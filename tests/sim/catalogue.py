@@ -55,8 +55,12 @@ class Scenario:
     faults: Faults = field(default_factory=Faults)
     heal_ms: int = 8_000
     """Faults end here; until then only safety is asked for."""
-    deadline_ms: int = 120_000
-    """By this virtual time everything must be done."""
+    deadline_ms: int = 88_000
+    """By this virtual time everything must be done: 80 seconds after the usual time of healing.
+
+    That is twice the longest that any of 5,900 runs took, of which most take 5 to 20 seconds: bad luck with clocks,
+    silent leaders and missed phases adds up, and a longest timeout is 4 seconds.
+    """
     adversary: MakeAdversary | None = None
     adversary_count: int = 0
     adversary_indexes: tuple[int, ...] = ()
@@ -142,7 +146,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         script=scripts.restart_often,
     ),
     "long-absence-4": Scenario(
-        rounds=12, faults=Faults(loss=0.02), heal_ms=4_000, deadline_ms=300_000, script=scripts.stay_away
+        rounds=12, faults=Faults(loss=0.02), heal_ms=4_000, deadline_ms=142_000, script=scripts.stay_away
     ),
     "black-out-4": Scenario(faults=Faults(loss=0.05), script=scripts.black_out),
     "black-out-5": Scenario(node_count=5, faults=ROUGH, script=scripts.black_out),
@@ -171,14 +175,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "standstill-4": Scenario(
         faults=VOTES_ONLY,
         heal_ms=60_000,
-        deadline_ms=240_000,
+        deadline_ms=180_000,
         parameters=replace(PARAMETERS, timeout_view_max_ms=Millis(600)),
         script=scripts.depend_on_the_straggler,
     ),
     "long-standstill-4": Scenario(
         faults=VOTES_ONLY,
         heal_ms=120_000,
-        deadline_ms=300_000,
+        deadline_ms=240_000,
         parameters=replace(PARAMETERS, timeout_view_max_ms=Millis(500)),
         script=scripts.depend_on_the_straggler,
     ),

@@ -37,6 +37,7 @@ from protocol.units import Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, check_vote, split_certificate
 from tests.sim.disk import Disk
+from tests.sim.hearsay import Hearsay
 from tests.sim.manners import check_held, check_not_given_up
 from tests.sim.node import SimNode
 
@@ -134,6 +135,7 @@ class Checkers:
     chain_id: Digest
     book: SignatureBook
     honest: frozenset[MemberId]
+    hearsay: Hearsay
     may_fork: bool = False
     """True beyond the bound, where a fork is no failure, but must convict somebody."""
     final_blocks: dict[int, tuple[BlockHeader, tuple[bytes, ...], Digest]] = field(default_factory=dict)
@@ -161,7 +163,8 @@ class Checkers:
     def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
         """Check what an honest node says."""
         if topic is Topic.BEACON:
-            check_released_in_time(node, decode(PartialMessage, message, bytes_max=len(message)).partial)
+            partial = decode(PartialMessage, message, bytes_max=len(message)).partial
+            check_released_in_time(node.disk.state, len(node.disk.blocks), partial)
             return
         if topic is Topic.OPERATIONS:
             self._check_report(message)
@@ -169,6 +172,7 @@ class Checkers:
         decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
         if isinstance(decoded, Votes):
             self._check_manners(node, decoded)
+            self._excuse(decoded)
         self.book.add_message(decoded)
         assert not self.book.liars & self.honest, "an honest member signed two things that exclude each other"
         if isinstance(decoded, Votes):
@@ -198,9 +202,18 @@ class Checkers:
 
     def _check_manners(self, node: SimNode, message: Votes) -> None:
         for vote in message.votes:
-            check_not_given_up(self.book.votes.get((vote.member, vote.epoch, vote.view), ()), vote)
+            known = self.book.votes.get((vote.member, vote.epoch, vote.view), ())
+            check_not_given_up([other for other in known if not self.hearsay.is_forgotten(other)], vote)
             if message.attempt == 0:
                 check_held(node, vote)
+
+    def _excuse(self, message: Votes) -> None:
+        """Count a member as a liar like any other from when it contradicts what nobody could tell it (C10)."""
+        for vote in message.votes:
+            known = self.book.votes.get((vote.member, vote.epoch, vote.view), ())
+            excluded = [other for other in known if is_conflict(vote, other)]
+            if excluded and all(map(self.hearsay.is_forgotten, excluded)):
+                self.honest -= {vote.member}
 
     def _check_report(self, message: bytes) -> None:
         """Check that an operation holds no evidence that would convict an honest member."""
@@ -254,13 +267,18 @@ def is_durable(disk: Disk, vote: Vote) -> bool:
     return vote.view <= disk.state.view or vote in disk.votes
 
 
-def check_released_in_time(node: SimNode, partial: Partial) -> None:
-    """Check that the block that opened a partial's round is final, on the disk of whoever releases it (B2)."""
-    state = node.disk.state
+def check_released_in_time(state: LedgerState, height: int, partial: Partial) -> None:
+    """Check that the block that opened a partial's round is final on the disk of whoever releases it (B2).
+
+    Args:
+        state: That node's ledger.
+        height: Of the last block on its disk.
+        partial: What it releases.
+    """
     current = state.round
     assert current is not None and current.round == partial.round, f"a partial of round {partial.round} leaves early"
     assert current.phase is Phase.DRAW, f"a partial of round {partial.round} leaves when it is drawn"
-    assert len(node.disk.blocks) >= current.opened_height, f"the block that opens round {partial.round} is not final"
+    assert height >= current.opened_height, f"the block that opens round {partial.round} is not final"
 
 
 def check_supply(state: LedgerState) -> None:

@@ -34,6 +34,7 @@ from tests.sim.checkers import Checkers, SignatureBook
 from tests.sim.disk import Disk, count_readable
 from tests.sim.events import EventLoop
 from tests.sim.faults import Doom, Dooms, schedule_faults
+from tests.sim.hearsay import Hearsay
 from tests.sim.keys import NodeKeys
 from tests.sim.network import Faults, Network
 from tests.sim.node import Action, Adversary, SendTo, SimNode
@@ -108,18 +109,22 @@ class Cluster:
         ]
         self.honest = [node for node in self.nodes if node.is_honest and node.index not in setting.absent]
         self.network.bridges = frozenset(setting.adversaries)
+        book = SignatureBook()
+        book.add_state(state)
+        self.hearsay = Hearsay(book.validators)
         self.checkers = Checkers(
             chain_id=state.chain_id,
-            book=SignatureBook(),
+            book=book,
             honest=frozenset(node.member for node in self.honest),
+            hearsay=self.hearsay,
             may_fork=setting.may_fork,
         )
-        self.checkers.book.add_state(state)
         self._surroundings = Surroundings(
             self.loop, self.network, self.nodes, setting.genesis.schema, seed=setting.seed
         )
         self._surroundings.handle = self.handle
         self._surroundings.manners = setting.manners
+        self._surroundings.on_answer = self.hearsay.on_answer
         self.dooms = Dooms(self.loop, self.random, self.boot)
         schedule_faults(self)
 
@@ -177,6 +182,7 @@ class Cluster:
             started_ms=now_ms,
         )
         node.engine = Engine(config, node.disk.restore())
+        self.hearsay.on_boot(node)
         self._perform(node, node.engine.start(now_ms))
 
     def retire(self, node: SimNode) -> None:
@@ -263,6 +269,7 @@ class Cluster:
         self.sent_bytes_max = max(self.sent_bytes_max, len(message))
         if node.is_honest:
             self.checkers.on_broadcast(node, topic, message)
+            self.hearsay.on_message(node, topic, message)
         else:
             self.checkers.on_adversary(topic, message)
         is_block = topic is Topic.CONSENSUS and message[1:2] == bytes([Proposal.tag])
@@ -278,6 +285,7 @@ class Cluster:
             self._perform(node, node.adversary.on_gossip(sender.index, topic, message, self._clock(node)))
         if node.engine is None:
             return
+        self.hearsay.on_message(node, topic, message)
         admitted = node.engine.judge_gossip(topic, message)
         if sender.is_honest and not self.setting.may_fork:
             assert admitted.admission is not Admission.REJECT, f"an honest message is rejected: {admitted.reason}"

@@ -58,6 +58,7 @@ def restore_old_backup(cluster: Cluster) -> None:
     """Copy one node's disk, let it run on, and bring it up later from the copy, which does not tell its age (C10)."""
     node = cluster.random.choice(cluster.honest)
     backups: list[Disk] = []
+    cluster.hearsay.watch(node)
     copied_ms = cluster.random.randint(200, 4_000)
     lost_ms = copied_ms + cluster.random.randint(100, 4_000)
 

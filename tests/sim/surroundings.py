@@ -73,6 +73,8 @@ class Surroundings:
         """Bad updates, and the models that they went into."""
         self.handle: Callable[[SimNode, Input], None] = lambda _node, _event: None
         """How an answer reaches a node."""
+        self.on_answer: Callable[[SimNode, SimNode], None] = lambda _node, _witness: None
+        """Who hears that a node is about to learn what a witness knows."""
 
     def act(self, node: SimNode, order: Order) -> None:
         """Do what an engine orders."""
@@ -132,6 +134,7 @@ class Surroundings:
                 return
             votes = holder.get_votes_seen(node.member)
             if votes is not None:
+                self.on_answer(node, other)
                 self.handle(node, WitnessHeard(member=other.member, votes=votes))
 
         self._loop.at(self._network.random.randint(*WITNESS_PAUSE_MS), ask)

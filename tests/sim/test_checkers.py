@@ -155,6 +155,31 @@ def test_an_old_backup_that_nobody_doubts_is_caught(monkeypatch: pytest.MonkeyPa
     assert find_failure(SCENARIOS["old-backup-4"], range(60)) in {CONTRADICTION, CONVICTION}
 
 
+@pytest.mark.parametrize("is_witness_restarted", [False, True])
+def test_a_restored_member_is_blamed_for_what_a_witness_could_tell_it_only(is_witness_restarted: bool) -> None:
+    """C10: whoever heard its vote tells it, unless it forgot the vote in a restart of its own."""
+    with remember_signatures():
+        cluster = build_cluster(SCENARIOS["calm-4"], seed=1)
+        node, witness = cluster.nodes[:2]
+        cluster.hearsay.watch(node)
+        cluster.start()
+        cluster.loop.run_for(1_000)
+        backup = node.disk.copy()
+        # The two are no quorum, so that all they can do is to give views up, and to hear that of each other.
+        cluster.network.split([node.index, witness.index])
+        cluster.loop.run_for(4_000)
+        vote = next(vote for vote in node.disk.votes - backup.votes if vote.kind is VoteKind.NULLIFY)
+        cluster.crash(node)
+        if is_witness_restarted:
+            cluster.crash(witness)
+            cluster.boot(witness)
+        node.disk = backup
+        cluster.boot(node)
+        assert cluster.hearsay.is_forgotten(vote)
+        cluster.loop.run_for(2_000)
+        assert cluster.hearsay.is_forgotten(vote) is is_witness_restarted
+
+
 def test_certificates_of_a_long_standstill_that_are_not_repeated_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """C2, C9: a straggler that lacks old certificates for good stops whoever depends on it."""
 

@@ -112,6 +112,22 @@ def test_a_proposal_carries_the_parents_notarization_and_every_nullification_bet
     assert proposal.block.header.parent_hash == tip_of(parent).block_hash
 
 
+def test_a_leader_builds_on_a_notarized_block_though_its_view_was_given_up_as_well() -> None:
+    """C2: a nullification takes the view's notarization nothing away."""
+    parent = make_block(1)
+    rig = Rig(get_leader(3))
+    rig.start(0)
+    rig.tell(make_proposal(parent))
+    notarization = make_certificate(NOTARIZE, 1, parent)
+    given_up, gap = make_certificate(NULLIFY, 1), make_certificate(NULLIFY, 2)
+    rig.tell_certificates(notarization, given_up, gap)
+    wakeup_ms = rig.consensus.compute_wakeup_ms()
+    assert wakeup_ms is not None
+    (proposal,) = get_proposals(rig.step(wakeup_ms - at(0)))
+    assert (proposal.block.header.view, proposal.block.header.parent_view) == (3, 1)
+    assert (proposal.parent_certificate, proposal.nullifications) == (notarization, (gap,))
+
+
 def test_a_leader_that_misses_the_parents_body_waits_for_it() -> None:
     """C1: nobody may build on a block that it has not seen."""
     parent = make_block(1)

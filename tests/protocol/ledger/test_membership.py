@@ -140,20 +140,24 @@ def test_two_thirds_of_the_weight_do_not_suffice(builder: LedgerBuilder) -> None
     assert [entry.card.member for entry in builder.state.candidacies] == [MEMBER]
 
 
-def test_approvals_are_weighed_and_not_counted() -> None:
-    """L9: exactly two thirds in three of four heads are too little; one micro-token more is enough."""
-    for more, admits in ((0, False), (1, True)):
-        stakes = [Stake(60_000_000), Stake(20_000_000), Stake(10_000_000), Stake(30_000_000 + more)]
-        others = [Stake(60_000_000), Stake(20_000_000), Stake(10_000_000 - more), Stake(30_000_000 + more)]
-        builder = LedgerBuilder(make_founders(4, bonded=others if more else stakes), PARAMETERS)
-        total = sum(entry.weight for entry in builder.state.validators)
-        send(builder, 1, NEWCOMER)
-        send(builder, 0, APPROVE)
-        assert 2 * total == 3 * (60_000_000 + 20_000_000)
-        if more:
-            send(builder, 2, APPROVE)
-        end_epoch(builder)
-        assert (MEMBER in get_weights(builder)) is admits
+@pytest.mark.parametrize(
+    ("stakes", "approving", "admits"),
+    [
+        pytest.param((40_000_000, 30_000_000, 30_000_000, 20_000_000), (1, 2, 3), False, id="two thirds, three heads"),
+        pytest.param((39_999_999, 30_000_000, 30_000_000, 20_000_001), (1, 2, 3), True, id="a micro-token more"),
+        pytest.param((60_000_000, 30_000_000, 20_000_000, 10_000_000), (0, 1), True, id="three quarters, two heads"),
+    ],
+)
+def test_approvals_are_weighed_and_not_counted(
+    stakes: tuple[int, ...], approving: tuple[int, ...], admits: bool
+) -> None:
+    """L9: strictly more than two thirds of the weight, in however many heads."""
+    builder = LedgerBuilder(make_founders(4, bonded=tuple(map(Stake, stakes))), PARAMETERS)
+    first, *others = approving
+    assert send(builder, first, NEWCOMER) is Refusal.NONE
+    assert {send(builder, number, APPROVE) for number in others} == {Refusal.NONE}
+    end_epoch(builder)
+    assert (MEMBER in get_weights(builder)) is admits
 
 
 def test_the_weights_of_the_ending_epoch_count(builder: LedgerBuilder) -> None:

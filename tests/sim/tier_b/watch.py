@@ -21,12 +21,12 @@ from protocol.interface import FinalizedBlock
 from protocol.journal import OwnOperationRecord, OwnProposalRecord, OwnVoteRecord, VotingFloorRecord
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.ledger.state import get_account
-from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, PartialMessage, Proposal, Votes
 from protocol.observations import VotingResumed, VotingSuspended
 from protocol.operations import OPERATION_BYTES_MAX, decode_operation
 from protocol.outcomes import BlockOutcome
 from protocol.units import Digest, Height, MemberId, Sequence
-from tests.sim.checkers import SignatureBook, check_supply
+from tests.sim.checkers import SignatureBook, check_released_in_time, check_supply
 from tests.sim.tier_b.whole import WholeNode
 
 
@@ -81,8 +81,9 @@ class Watch:
                 self._check_consensus(node, message)
             case Topic.OPERATIONS:
                 self._check_operation(node, message)
-            case _:
-                raise AssertionError(f"{node.name} publishes on {topic}")
+            case Topic.BEACON:
+                partial = decode(PartialMessage, message, bytes_max=len(message)).partial
+                check_released_in_time(node.state, node.machine.get_height(), partial)
 
     def check_ledger(self, node: WholeNode) -> None:
         """Compare what has become final on a node with what is final elsewhere."""
