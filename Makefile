@@ -15,7 +15,7 @@ TEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check lint types imports tidy format bench soak mutants chaos fuzz clean prerequisites
-.PHONY: e2e-browser browser
+.PHONY: e2e-browser browser e2e-compose
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -28,6 +28,7 @@ help: ## Say what can be made.
 	@echo "make chaos   break a network of seven at random, mend it, compare all ledgers: SECONDS=180 SEED=1"
 	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name"
 	@echo "make e2e-browser  test the dashboard in Chromium, and take the README's pictures: PICTURES=folder"
+	@echo "make e2e-compose  test docker-compose.yml on a real Docker engine, brought for it where none answers: KEEP=folder"
 	@echo "make setup   install everything into $(VENV), nothing else"
 	@echo "make clean   remove $(VENV) and all caches"
 	@echo
@@ -76,6 +77,9 @@ fuzz: $(STAMP)
 
 e2e-browser: $(STAMP) browser
 	@PNYX_SCREENSHOTS="$(or $(PICTURES),docs/images)" $(PY) -m pytest -s tests/browser $(TEST_ARGS)
+
+e2e-compose: $(STAMP)
+	@$(PY) -m tests.compose $(if $(KEEP),--keep $(KEEP))
 
 # Chromium is the one thing that pip does not bring. CHROMIUM names one that has another name.
 browser: $(STAMP)

@@ -1,9 +1,12 @@
 """Each alert appears when its cause does, and not before."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import trio.testing
 
+from node.http import alerts
 from node.http.alerts import CLOCK_BLOCKS, FAILED_VIEWS_MAX
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
@@ -20,6 +23,16 @@ from tests.helpers import LedgerBuilder, make_digest
 from tests.node.control_desks import FOUNDERS, ME
 from tests.node.fakes import TrioClock
 from tests.node.http.sites import Site, open_site
+from tests.tidiness import ROOT
+
+
+def test_the_guide_lists_every_alert_and_no_other() -> None:
+    source = Path(alerts.__file__).read_text(encoding="utf-8")
+    guide = (ROOT / "docs/guides/operations.md").read_text(encoding="utf-8")
+    table = guide.partition("| code | means | blocks |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    listed = {code for cell in cells for code in re.findall(r"`(\w+)`", cell)}
+    assert listed == set(re.findall(r'code="(\w+)"', source))
 
 
 async def connect_all(site: Site) -> None:
