@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, membership, operations, run, setup, testnet
+from node.commands import demo, inspect, ledger, membership, operations, run, setup, systemd, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -34,6 +34,7 @@ genesis_app.command("create")(setup.create_genesis)
 genesis_app.command("check")(setup.check_genesis)
 app.command()(run.run)
 app.command()(run.stop)
+app.command("systemd-unit")(systemd.systemd_unit)
 app.command()(inspect.status)
 app.command()(inspect.peers)
 app.command()(inspect.rounds)

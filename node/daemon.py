@@ -35,6 +35,7 @@ from node.learner import LearnerSettings, WorkerLearner, open_learner
 from node.libp2p_transport import Libp2pTransport, TransportSettings, open_transport
 from node.logs import configure_logs
 from node.members import find_account
+from node.service_manager import READY, STOPPING, ServiceManager
 from node.status import Informant, Windows
 from node.store.sqlite import SqliteStore
 from protocol.genesis import Genesis, compute_chain_id
@@ -80,6 +81,7 @@ class Daemon:
         self._member = home.keys.signing.member
         self._clock = WallClock()
         self._entropy = OsEntropy()
+        self._manager = ServiceManager()
 
     async def run(self) -> None:
         """Run until told to stop.
@@ -126,6 +128,9 @@ class Daemon:
                             pages = self._build_pages(informant, node, gauges, http_listeners)
                             await nursery.start(pages.run)
                         nursery.start_soon(node.run, workbench, transport, transport.wait_connected)
+                        nursery.start_soon(self._manager.run_watchdog)
+                        self._manager.tell(READY)
+                    self._manager.tell(STOPPING)
         _log.info("stopped")
 
     async def _open_artifacts(self) -> ArtifactStore:

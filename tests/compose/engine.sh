@@ -59,7 +59,11 @@ make_base() {
 }
 
 start() {
-  if docker info >/dev/null 2>&1; then
+  # One that an earlier run kept.
+  if DOCKER_HOST=unix://$socket docker info >/dev/null 2>&1; then
+    export DOCKER_HOST=unix://$socket
+    echo "export DOCKER_HOST=$DOCKER_HOST DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0"
+  elif docker info >/dev/null 2>&1; then
     say "using the engine that runs already"
   else
     start_engine
