@@ -9,6 +9,9 @@ import typer
 
 from node.commands.common import DEFAULT_HOME, HomeOption, get_home, print_line, print_note
 
+_PEOPLE: Final = tuple(Path("/") / name for name in ("home", "root", "run/user"))
+"""What ProtectHome hides."""
+
 _UNIT: Final = """\
 # A pnyx node, made by `pnyx systemd-unit`. Put it into /etc/systemd/system/pnyx.service, then:
 #   systemctl daemon-reload && systemctl enable --now pnyx && journalctl -fu pnyx
@@ -78,7 +81,7 @@ def find_program() -> Path:
 def format_unit(home: Path, *, program: Path, user: str) -> str:
     """Return the unit's text."""
     # Homes of people are hidden from the service unless its own home, or its program, lies there.
-    is_hidden = not any(path.is_relative_to(top) for path in (home, program) for top in ("/home", "/root", "/run/user"))
+    is_hidden = not any(path.is_relative_to(top) for path in (home, program) for top in _PEOPLE)
     return _UNIT.format(
         home=home, program=program, user=user, protect_home="ProtectHome=yes\n" if is_hidden else ""
     )
