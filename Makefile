@@ -15,6 +15,7 @@ TEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check lint types imports tidy format bench soak mutants chaos fuzz clean prerequisites
+.PHONY: e2e-browser browser e2e-compose
 
 help: ## Say what can be made.
 	@echo "make demo    start a network of processes on this machine, train, show the rounds, end with a summary"
@@ -26,6 +27,8 @@ help: ## Say what can be made.
 	@echo "make mutants break the core in one line at a time, and see that the tests notice: MUTANTS=\"name ...\""
 	@echo "make chaos   break a network of seven at random, mend it, compare all ledgers: SECONDS=180 SEED=1"
 	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name"
+	@echo "make e2e-browser  test the dashboard in Chromium, and take the README's pictures: PICTURES=folder"
+	@echo "make e2e-compose  test docker-compose.yml on a real Docker engine, brought for it where none answers: KEEP=folder"
 	@echo "make setup   install everything into $(VENV), nothing else"
 	@echo "make clean   remove $(VENV) and all caches"
 	@echo
@@ -71,6 +74,21 @@ chaos: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
+
+e2e-browser: $(STAMP) browser
+	@PNYX_SCREENSHOTS="$(or $(PICTURES),docs/images)" $(PY) -m pytest -s tests/browser $(TEST_ARGS)
+
+e2e-compose: $(STAMP)
+	@$(PY) -m tests.compose $(if $(KEEP),--keep $(KEEP))
+
+# Chromium is the one thing that pip does not bring. CHROMIUM names one that has another name.
+browser: $(STAMP)
+	@if ! $(PY) -c 'import sys; from tests.browser.chromium import find_chromium; sys.exit(not find_chromium())'; then \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] || \
+			{ echo "pnyx: no Chromium: install it (on Debian, apt-get install chromium), or name one: CHROMIUM=/path" >&2; exit 1; }; \
+		echo "pnyx: installing Chromium"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	fi
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

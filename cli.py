@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import beacon, demo, inspect, ledger, membership, operations, run, seeds, setup, testnet
+from node.commands import beacon, demo, inspect, ledger, membership, operations, run, seeds, setup, systemd, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -38,6 +38,7 @@ genesis_app.command("reveal")(seeds.reveal)
 genesis_app.command("finish")(seeds.finish)
 app.command()(run.run)
 app.command()(run.stop)
+app.command("systemd-unit")(systemd.systemd_unit)
 app.command()(inspect.status)
 app.command()(inspect.peers)
 app.command()(inspect.rounds)

@@ -45,6 +45,9 @@ class Config:
     """A training, evaluation or aggregation that takes longer, in seconds, counts as failed."""
     artifact_quota_bytes: int = 20 << 30
     artifact_retention_count: int = 64
+    http_port: int = 0
+    """Where the pages of :mod:`node.http` are served; 0 serves none."""
+    http_host: str = "127.0.0.1"
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: LogLevel = LogLevel.INFO
     attack: Attack = Attack.NONE

@@ -216,6 +216,20 @@ _ALL_KEYS: Final = (
         comment="How many models and updates that no rule needs any more are kept while there is room.",
     ),
     Key(
+        name="http_port",
+        read=_read_int(0, 65_535),
+        from_text=_int_from_text,
+        comment="The port of the dashboard, health checks, metrics and JSON API, all read only. 0: none.",
+    ),
+    Key(
+        name="http_host",
+        read=_read_text(255),
+        from_text=str,
+        comment="Where that port listens: 127.0.0.1 for this machine alone, 0.0.0.0 for everybody who reaches it.\n"
+        "There is no password and no encryption: put a proxy that has them in front.",
+        example="ADDRESS",
+    ),
+    Key(
         name="log_format",
         read=_read_choice(LogFormat),
         from_text=str,

@@ -4,8 +4,9 @@ SIGTERM, SIGINT and ``pnyx stop`` end it within seconds: what the core decided i
 nothing left to save. An error that nobody can react to ends it with the error's exit code.
 """
 
+import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -25,14 +26,18 @@ from node.data_parts import compute_data_part
 from node.errors import ConfigError
 from node.failures import raise_cause
 from node.home import Home, HomeLock, load_home
+from node.http.gauges import Gauges
+from node.http.pages import Pages, make_outcome_reader
+from node.http.reading import Present
+from node.http.server import open_http_listeners
 from node.keys import GetPassphrase
-from node.learner import LearnerSettings, open_learner
+from node.learner import LearnerSettings, WorkerLearner, open_learner
 from node.libp2p_transport import Libp2pTransport, TransportSettings, open_transport
 from node.logs import configure_logs
 from node.members import find_account
+from node.service_manager import READY, STOPPING, ServiceManager
 from node.status import Informant, Windows
 from node.store.sqlite import SqliteStore
-from node.workbench import Workbench
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.membership import MEMBERS_MAX
 from protocol.ledger.state import LedgerState, get_connected_members
@@ -76,6 +81,7 @@ class Daemon:
         self._member = home.keys.signing.member
         self._clock = WallClock()
         self._entropy = OsEntropy()
+        self._manager = ServiceManager()
 
     async def run(self) -> None:
         """Run until told to stop.
@@ -99,17 +105,32 @@ class Daemon:
             if find_account(state, self._member) is None:
                 _log.warning("waits_to_be_admitted", member=self._member, height=state.height)
             settings = self._build_transport_settings(state)
+            http_listeners = await self._open_http_listeners()
             async with (
                 open_learner(self._build_learner_settings()) as learner,
                 open_transport(settings, on_gossip=node.gate.admit, services=node.services) as transport,
             ):
                 workbench = node.build_workbench(learner, transport)
-                desk = self._build_desk(node, store, workbench, transport)
+                informant = self._build_informant(node, store, transport)
+                desk = ControlDesk(
+                    informant=informant,
+                    hub=node.hub,
+                    get_score=node.engine.get_score,
+                    measure_score=workbench.measure_score,
+                    submit=node.submissions.submit,
+                )
+                gauges = self._build_gauges(node, learner, transport)
                 with place_socket(self._home.paths.root) as socket_path:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_wait_stop, signals, desk.stop_requested, nursery.cancel_scope)
                         await nursery.start(serve_control, socket_path, desk.handle)
+                        if http_listeners:
+                            pages = self._build_pages(informant, node, gauges, http_listeners)
+                            await nursery.start(pages.run)
                         nursery.start_soon(node.run, workbench, transport, transport.wait_connected)
+                        nursery.start_soon(self._manager.run_watchdog)
+                        self._manager.tell(READY)
+                    self._manager.tell(STOPPING)
         _log.info("stopped")
 
     async def _open_artifacts(self) -> ArtifactStore:
@@ -176,9 +197,7 @@ class Daemon:
             frame_bytes_max=proposal_bytes_max,
         )
 
-    def _build_desk(
-        self, node: Node, store: SqliteStore, workbench: Workbench, transport: Libp2pTransport
-    ) -> ControlDesk:
+    def _build_informant(self, node: Node, store: SqliteStore, transport: Libp2pTransport) -> Informant:
         windows = Windows(
             get_state=lambda: node.engine.state,
             get_view=lambda: node.engine.consensus.view,
@@ -188,19 +207,39 @@ class Daemon:
             clock=self._clock,
             timings=node.timings,
         )
-        informant = Informant(
+        return Informant(
             genesis=self._genesis,
             member=self._member,
             name=self._home.config.name,
             version=version("pnyx"),
             windows=windows,
         )
-        return ControlDesk(
-            informant=informant,
-            hub=node.hub,
-            get_score=node.engine.get_score,
-            measure_score=workbench.measure_score,
-            submit=node.submissions.submit,
+
+    async def _open_http_listeners(self) -> Sequence[trio.SocketListener]:
+        config = self._home.config
+        return await open_http_listeners(config.http_host, config.http_port) if config.http_port else ()
+
+    def _build_gauges(self, node: Node, learner: WorkerLearner, transport: Libp2pTransport) -> Gauges:
+        return Gauges(
+            get_inbox_length=lambda: node.inbox.waiting_count,
+            get_inbox_refused=lambda: node.inbox.refused_count,
+            get_gossip_dropped=transport.get_dropped_count,
+            get_worker_bytes=learner.get_worker_rss_bytes,
+            get_disk_free_bytes=lambda: shutil.disk_usage(self._home.paths.root).free,
+        )
+
+    def _build_pages(
+        self, informant: Informant, node: Node, gauges: Gauges, listeners: Sequence[trio.SocketListener]
+    ) -> Pages:
+        present = Present(
+            informant=informant, clock=self._clock, gauges=gauges, genesis=self._genesis, member=self._member
+        )
+        return Pages(
+            present,
+            node.hub,
+            read_outcomes=make_outcome_reader(self._home.paths.ledger, self._chain_id),
+            listeners=listeners,
+            version=version("pnyx"),
         )
 
 

@@ -30,6 +30,11 @@ class Inbox:
         statistics = self._send.statistics()
         return statistics.current_buffer_used < statistics.max_buffer_size
 
+    @property
+    def waiting_count(self) -> int:
+        """How many inputs wait."""
+        return self._send.statistics().current_buffer_used
+
     def offer_nowait(self, event: Input) -> bool:
         """Add an input, or return False if the inbox is full."""
         try:

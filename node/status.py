@@ -70,6 +70,10 @@ class Informant:
         self._windows = windows
         self._started_ms = windows.clock.get_now_ms()
 
+    def get_state(self) -> LedgerState:
+        """Return the ledger after the last final block."""
+        return self._windows.get_state()
+
     def describe_status(self) -> JsonObject:
         """Return how the node is, in one object."""
         state = self._windows.get_state()

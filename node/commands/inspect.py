@@ -1,5 +1,6 @@
 """Commands that read a running node: status, peers, rounds, stakes, model, watch."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,11 +168,17 @@ def export_model(
     print_line(f"wrote {report['lineage_file']}")
 
 
-def watch(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+def watch(
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+    as_lines: Annotated[
+        bool, typer.Option("--lines", help="A line per event, as where the output is no terminal.")
+    ] = False,
+) -> None:
     """Follow a running node live; Ctrl-C ends it."""
     from node.commands.watching import watch_node
 
-    watch_node(get_home(home), as_json=as_json)
+    watch_node(get_home(home), as_json=as_json, on_screen=sys.stdout.isatty() and not (as_json or as_lines))
 
 
 def _describe_round_rows(answer: "JsonObject") -> list[tuple[str, str]]:

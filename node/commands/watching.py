@@ -8,18 +8,25 @@ import trio
 
 from node.commands.common import print_line
 from node.control import open_request
+from node.failures import raise_cause
 from node.json_values import JsonObject, get_list, get_object
 
 
-def watch_node(home: Path, *, as_json: bool) -> None:
-    """Print what a node observes until it stops or the user has seen enough.
+def watch_node(home: Path, *, as_json: bool, on_screen: bool) -> None:
+    """Print what a node observes, or draw how it is, until it stops or the user has seen enough.
 
     Raises:
         DaemonUnreachable: No daemon runs on the home, or it stopped.
     """
     try:
-        trio.run(_follow, home, as_json)
-    except KeyboardInterrupt:
+        with raise_cause():
+            if on_screen:
+                from node.commands.screen import watch_on_screen
+
+                trio.run(watch_on_screen, home)
+            else:
+                trio.run(_follow, home, as_json)
+    except* KeyboardInterrupt:
         sys.stderr.write("\n")
 
 

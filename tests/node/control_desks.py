@@ -36,6 +36,7 @@ class Desk:
     hub: ObservationHub
     builder: LedgerBuilder
     network: MemoryNetwork
+    informant: Informant
     submitted: list[Payload] = field(default_factory=list)
     """What the ledger was asked for."""
     sent: list[JsonValue] = field(default_factory=list)
@@ -101,4 +102,4 @@ async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str |
             measure_score=measure_score,
             submit=submit,
         )
-        yield Desk(desk=desk, hub=hub, builder=builder, network=network, submitted=submitted)
+        yield Desk(desk=desk, hub=hub, builder=builder, network=network, informant=informant, submitted=submitted)

@@ -1,0 +1,171 @@
+"""What the pages remember of the observations that went by: counts, durations, recent trouble, stake over time."""
+
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import trio
+
+from node.http.history import POINTS_MAX, StakeHistory, compute_past, compute_totals
+from node.observations import ObservationHub, Watcher
+from node.ports import Clock
+from protocol.ledger.state import LedgerState
+from protocol.observations import (
+    BlockExecuted,
+    CandidateDiffers,
+    Observation,
+    OffenceSeen,
+    PhaseEntered,
+    ViewFailed,
+    WorkAbandoned,
+)
+from protocol.outcomes import BlockOutcome, Phase, RoundRecord, Verdict
+from protocol.units import Height, MemberId, Millis, Round, View
+
+BUCKETS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0)
+"""Upper bounds of the phases' durations, in seconds; the last bucket has none."""
+BLOCKS_MAX: Final = 60
+FAILURES_MAX: Final = 60
+
+Outcomes: TypeAlias = list[tuple[Height, BlockOutcome]]
+
+ReadOutcomes: TypeAlias = Callable[[Round, Height], Awaitable[Outcomes]]
+"""Reads what the blocks did after the one that opened a round up to a height, newest first; waits for the height."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenBlock:
+    """A block that was executed."""
+
+    height: Height
+    view: View
+    time_ms: Millis
+    """Ledger time."""
+    seen_ms: Millis
+    """This node's clock when it was told."""
+    leader: MemberId
+    operation_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenFailure:
+    """A view whose timer ran out."""
+
+    view: View
+    leader: MemberId
+    seen_ms: Millis
+
+
+@dataclass(slots=True)
+class PhaseDurations:
+    """How long one phase took, in ledger time."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    """By bucket, each value in one bucket only."""
+    sum_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        index = next((index for index, bound in enumerate(BUCKETS_S) if seconds <= bound), len(BUCKETS_S))
+        self.counts[index] += 1
+        self.sum_s += seconds
+
+
+class Recorder:
+    """Watches the observations of one running node."""
+
+    def __init__(
+        self,
+        *,
+        hub: ObservationHub,
+        clock: Clock,
+        get_state: Callable[[], LedgerState],
+        read_outcomes: ReadOutcomes,
+    ) -> None:
+        """Take where observations come from, and how to read the present and the past; nothing happens before run."""
+        self._hub = hub
+        self._clock = clock
+        self._get_state = get_state
+        self._read_outcomes = read_outcomes
+        self._phase: tuple[Round, Phase, Millis] | None = None
+        self.started_ms = clock.get_now_ms()
+        self.history = StakeHistory()
+        self.blocks: deque[SeenBlock] = deque(maxlen=BLOCKS_MAX)
+        self.failures: deque[SeenFailure] = deque(maxlen=FAILURES_MAX)
+        self.failed_views = 0
+        self.verdicts: Counter[Verdict] = Counter()
+        self.durations = {phase: PhaseDurations() for phase in Phase}
+        self.offenders: set[MemberId] = set()
+        self.differed_round: Round | None = None
+        """The last round whose accepted candidate is not the one that this node computed."""
+        self.abandoned_round: Round | None = None
+        """The last round in which this node's own work failed."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Watch until cancelled."""
+        with self._hub.watch() as watcher:
+            task_status.started()
+            await self._recall()
+            while True:
+                self._note(await watcher.wait_next())
+                await self._make_up_for_missed(watcher)
+
+    async def _recall(self) -> None:
+        """Read the past; blocks that come meanwhile wait in the watcher's queue."""
+        state = self._get_state()
+        first = Round(max(state.rounds_settled - POINTS_MAX + 1, 1))
+        outcomes = await self._read_outcomes(first, state.height)
+        totals = compute_totals(state)
+        self.history.restart(state.height, totals, compute_past(totals, outcomes))
+
+    async def _make_up_for_missed(self, watcher: Watcher) -> None:
+        """Read the past again if observations were lost: without their movements the present would be wrong."""
+        if watcher.missed_count:
+            watcher.missed_count = 0
+            await self._recall()
+
+    def _note(self, observation: Observation) -> None:
+        match observation:
+            case BlockExecuted():
+                self._note_block(observation)
+            case PhaseEntered(round=round_number, phase=phase):
+                self._end_phase()
+                began_ms = self.blocks[-1].time_ms if self.blocks else self._get_state().time_ms
+                self._phase = (round_number, phase, began_ms)
+            case ViewFailed(view=view, leader=leader):
+                self.failed_views += 1
+                self.failures.append(SeenFailure(view=view, leader=leader, seen_ms=self._clock.get_now_ms()))
+            case OffenceSeen(offence=offence):
+                self.offenders.add(offence.member)
+            case CandidateDiffers(round=round_number):
+                self.differed_round = round_number
+            case WorkAbandoned(round=round_number):
+                self.abandoned_round = round_number
+            case _:
+                pass
+
+    def _note_block(self, executed: BlockExecuted) -> None:
+        self.blocks.append(
+            SeenBlock(
+                height=executed.height,
+                view=executed.view,
+                time_ms=executed.time_ms,
+                seen_ms=self._clock.get_now_ms(),
+                leader=executed.leader,
+                operation_count=executed.operation_count,
+            )
+        )
+        self.history.note_block(executed.height, executed.outcome)
+        if executed.outcome.settled is not None:
+            self._note_settled(executed.outcome.settled)
+
+    def _note_settled(self, record: RoundRecord) -> None:
+        self.verdicts[record.verdict] += 1
+        self._end_phase()
+        self._phase = None
+
+    def _end_phase(self) -> None:
+        if self._phase is not None:
+            _, phase, began_ms = self._phase
+            self.durations[phase].add((self.blocks[-1].time_ms - began_ms) / 1_000 if self.blocks else 0.0)

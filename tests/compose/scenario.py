@@ -1,0 +1,158 @@
+"""What must hold of the five containers, in the order in which it is tried."""
+
+import subprocess
+import time
+import urllib.request
+
+from node.json_values import JsonObject, get_list, get_object
+from tests.compose.project import NODES, PORT, Project, wait_until
+
+COMPILERS = ("cc", "gcc", "g++", "clang", "make", "ld")
+IMAGE = "pnyx:local"
+
+
+def play(project: Project) -> None:
+    """Try everything.
+
+    Raises:
+        AssertionError: Something did not hold.
+    """
+    say("building the image")
+    started = time.monotonic()
+    project.run_compose("build", timeout_s=3_600)
+    say(f"built in {time.monotonic() - started:.0f} s")
+    check_image(project)
+    started = time.monotonic()
+    project.run_compose("up", "-d")
+    wait_until(project.are_healthy, what="the health of all five")
+    say(f"from `up` to five healthy containers: {time.monotonic() - started:.0f} s")
+    project.wait_rounds(3, what="with everybody there")
+    check_containers(project)
+    check_dashboard(project)
+    kill_one(project)
+    cut_one_off(project)
+    compare_ledgers(project)
+    stop_and_start(project)
+
+
+def say(line: str) -> None:
+    print(f"e2e-compose: {line}", flush=True)
+
+
+def check_image(project: Project) -> None:
+    size_bytes = project.inspect(IMAGE)["Size"]
+    assert isinstance(size_bytes, int)
+    say(f"image: {size_bytes / 1e6:.0f} MB")
+    base_bytes = project.inspect("python:3.11-slim")["Size"]
+    assert isinstance(base_bytes, int)
+    say(f"of which the base: {base_bytes / 1e6:.0f} MB")
+
+
+def check_containers(project: Project) -> None:
+    """Nobody is root, nothing can compile, nothing but the volume and /tmp can be written."""
+    for node in NODES:
+        assert project.execute(node, "id", "-u").strip() == "10001", f"{node} runs as another user"
+        found = [name for name in COMPILERS if succeeds(project, node, "which", name)]
+        assert not found, f"{node} has {found}"
+        assert not succeeds(project, node, "touch", "/opt/pnyx/written"), f"{node} can change its own program"
+        assert succeeds(project, node, "touch", "/var/lib/pnyx/written"), f"{node} cannot write its home"
+    ports = get_object(get_object(project.inspect(project.get_container("alpha"))["NetworkSettings"])["Ports"])
+    bindings = [get_object(entry) for entry in get_list(ports["8780/tcp"])]
+    assert {str(entry["HostIp"]) for entry in bindings} == {"127.0.0.1"}
+    say("memory per container: " + ", ".join(f"{node} {read_memory_mb(project, node):.0f} MB" for node in NODES))
+
+
+def read_memory_mb(project: Project, node: str) -> float:
+    """Return what a container's processes hold in memory, shared pages counted once for each."""
+    told = project.execute(node, "cat", *[f"/proc/{pid}/statm" for pid in list_processes(project, node)])
+    pages = sum(int(line.split()[1]) for line in told.splitlines())
+    return pages * 4_096 / (1 << 20)
+
+
+def list_processes(project: Project, node: str) -> list[str]:
+    told = project.execute(node, "sh", "-c", "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo \" $p\"; done")
+    return [line.rsplit("/", 1)[1] for line in told.splitlines() if "python" in line]
+
+
+def check_dashboard(project: Project) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=10) as response:
+        assert b"<title>pnyx</title>" in response.read()
+    assert get_object(project.ask("/readyz"))["is_ready"] is True
+
+
+def find_alerts(project: Project) -> dict[str, str]:
+    alerts = [get_object(alert) for alert in get_list(project.ask("/api/v1/alerts"))]
+    return {str(alert["code"]): str(alert["text"]) for alert in alerts}
+
+
+def kill_one(project: Project) -> None:
+    say("killing beta")
+    project.run_docker("kill", project.get_container("beta"))
+    wait_until(lambda: "beta" in find_alerts(project).get("members_offline", ""), what="the alert that beta is away")
+    project.wait_rounds(2, what="without beta")
+    project.run_docker("start", project.get_container("beta"))
+    wait_until(project.are_healthy, what="the health of beta after its restart")
+
+
+def cut_one_off(project: Project) -> None:
+    say("cutting delta off")
+    network, container = project.get_network("members"), project.get_container("delta")
+    project.run_docker("network", "disconnect", network, container)
+    wait_until(lambda: project.get_health("delta") == "unhealthy", what="delta's own word that it is cut off")
+    project.wait_rounds(2, what="without delta")
+    project.run_docker("network", "connect", "--alias", "delta", network, container)
+    wait_until(project.are_healthy, what="the health of delta after it was connected again")
+
+
+def compare_ledgers(project: Project) -> None:
+    """Every height that two nodes have is the same to both, beyond everything that happened."""
+    height = project.ask_status()["height"]
+    assert isinstance(height, int)
+    wait_until(lambda: all(read_height(project, node) >= height for node in NODES), what=f"height {height} everywhere")
+    roots = {node: project.read_roots(node) for node in NODES}
+    common = set.intersection(*(set(known) for known in roots.values()))
+    assert max(common) >= height
+    assert set(range(1, height + 1)) <= common
+    differing = [at for at in sorted(common) if len({known[at] for known in roots.values()}) > 1]
+    assert not differing, f"the ledgers differ from height {differing[0]} on"
+    say(f"all five ledgers agree up to height {max(common)}")
+
+
+def stop_and_start(project: Project) -> None:
+    """What the volumes hold outlives the containers, and a second `up` founds nothing anew."""
+    before = project.ask_status()
+    project.compose_down(with_volumes=False)
+    project.run_compose("up", "-d")
+    wait_until(project.are_healthy, what="the health of all five after a second `up`")
+    after = project.ask_status()
+    assert after["chain_id"] == before["chain_id"]
+    assert get_height(after) >= get_height(before)
+    project.wait_rounds(1, what="after a second `up`")
+    say("the network went on after `down` and `up`")
+
+
+def read_height(project: Project, node: str) -> int:
+    told = project.execute(
+        node, "python3", "-c",
+        "import json, urllib.request as r;"
+        "print(json.load(r.urlopen('http://127.0.0.1:8780/api/v1/status', timeout=5))['height'])",
+    )  # fmt: skip
+    return int(told)
+
+
+def get_height(status: JsonObject) -> int:
+    height = status["height"]
+    assert isinstance(height, int)
+    return height
+
+
+def succeeds(project: Project, node: str, *command: str) -> bool:
+    """Return whether a command inside a container ends well."""
+    ended = subprocess.run(
+        ["docker", "exec", project.get_container(node), *command],
+        env=dict(project.environment),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode == 0
