@@ -240,14 +240,13 @@ class Consensus:
                 pass
 
     def _propose(self, parent: Tip, branch: tuple[Block, ...], now_ms: Millis) -> None:
-        operations, beacon = self._application.collect_operations(branch), self._application.get_beacon_proof(branch)
-        content = BlockContent(operations=operations, beacon=beacon)
+        collect, get_proof = self._application.collect_operations, self._application.get_beacon_proof
+        content = BlockContent(operations=collect(branch), beacon=get_proof(branch))
         proposal = build_proposal(self.config, self.tree, self.view, parent, content, now_ms)
         self._own.proposal = proposal
         self._proposals[self.view] = proposal
         self.tree.add_block(proposal.block)
-        self.effects.append(Persist(record=OwnProposalRecord(proposal=proposal)))
-        self.effects.append(build_broadcast(proposal))
+        self.effects += [Persist(record=OwnProposalRecord(proposal=proposal)), build_broadcast(proposal)]
 
     def _on_votes(self, message: Votes) -> None:
         for vote in message.votes:

@@ -37,7 +37,6 @@ def compute_genesis_state(genesis: Genesis) -> LedgerState:
         height=GENESIS_HEIGHT,
         time_ms=genesis.created_ms,
         base_digest=genesis.model_digest,
-        key_epoch=None,
     )
     return LedgerState(
         chain_id=chain_id,

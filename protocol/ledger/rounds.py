@@ -76,16 +76,16 @@ def apply_opening(draft: LedgerDraft, parameters: Parameters) -> None:
     if draft.round is not None:
         return
     accounts = tuple(account for _, account in sorted(draft.accounts.items()))
-    draft.round = build_round(
+    opened = build_round(
         parameters,
         accounts,
         round_number=draft.next_round,
         height=draft.height,
         time_ms=draft.time_ms,
         base_digest=draft.model_digest,
-        key_epoch=draft.beacon_keys[-1].epoch if draft.beacon_keys else None,
     )
-    if draft.round is not None:
+    if opened is not None:
+        draft.round = replace(opened, key_epoch=draft.beacon_keys[-1].epoch if draft.beacon_keys else None)
         draft.next_round = Round(draft.next_round + 1)
 
 

@@ -273,7 +273,6 @@ def build_round(
     height: Height,
     time_ms: Millis,
     base_digest: Digest,
-    key_epoch: Epoch | None,
 ) -> RoundState | None:
     """Return the round that opens with these accounts, or None if none may (F1).
 
@@ -284,7 +283,6 @@ def build_round(
         height: The block that opens it.
         time_ms: That block's ledger time.
         base_digest: The model to train from.
-        key_epoch: Which group key is in use, if any.
     """
     eligible = tuple(
         EligibleMember(member=account.member, stake=account.bonded)
@@ -302,7 +300,7 @@ def build_round(
         deadline_ms=Millis(0),
         base_digest=base_digest,
         eligible=eligible,
-        key_epoch=key_epoch,
+        key_epoch=None,
         beacon_output=None,
         beacon=None,
         is_degraded=False,

@@ -18,6 +18,7 @@ from protocol.gossip import Topic
 from protocol.interface import OperationRequested, PersistBlock
 from protocol.journal import Record
 from protocol.ledger.state import LedgerState
+from protocol.observations import Observation
 from protocol.operations import Approve, Bond, Join, Leave, Payload, Unbond
 from protocol.units import Digest, Millis, Stake
 from tests.sim.checkers import Checkers
@@ -124,6 +125,9 @@ class _Listener:
     def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
         now_ms = Millis(self._cluster.loop.now_ms)
         self._recording.published.append(Published(now_ms=now_ms, sender=node.index, topic=topic, message=message))
+
+    def check_observed(self, observation: Observation) -> None:
+        """Take no notice: what nodes tell people is not what strangers send."""
 
 
 @cache

@@ -6,12 +6,13 @@ from typing import Final
 
 from protocol.units import MemberId, Round
 from tests.sim.byzantine.twin import Conspiracy
-from tests.sim.catalogue import PARAMETERS, SCENARIOS, TOKEN, Scenario
+from tests.sim.catalogue import SCENARIOS
 from tests.sim.cluster import Cluster, Setting
 from tests.sim.keys import make_genesis, make_keys
 from tests.sim.memo import remember_signatures
 from tests.sim.opinion import check_opinion
 from tests.sim.replay import check_audit, check_minted, check_replays
+from tests.sim.scenario import PARAMETERS, TOKEN, Scenario
 from tests.sim.steps import replay
 from tests.sim.surroundings import Manner
 

@@ -19,12 +19,12 @@ from protocol.votes import VoteKind
 from tests.sim.byzantine import contrary_voter, copycat, crooked_leader, double_proposer, equivocator, impostor
 from tests.sim.byzantine.crooked_leader import Bend, CrookedLeader
 from tests.sim.byzantine.puppeteer import Puppeteer, read_consensus
-from tests.sim.catalogue import PARAMETERS, Scenario
 from tests.sim.cluster import Cluster, MakeAdversary
 from tests.sim.memo import remember_signatures
 from tests.sim.network import Faults
 from tests.sim.node import Adversary, SimNode
 from tests.sim.opinion_chain import check_reveals
+from tests.sim.scenario import PARAMETERS, Scenario
 from tests.sim.scenarios import build_cluster, check_end, run_to_end
 from tests.sim.scripts import restart_often
 from tests.sim.steps import Step, replay

@@ -8,10 +8,10 @@ from protocol.gossip import Topic
 from protocol.messages import Proposal
 from protocol.units import View
 from tests.sim.byzantine.puppeteer import read_consensus
-from tests.sim.catalogue import Scenario
 from tests.sim.memo import remember_signatures
 from tests.sim.network import Faults
 from tests.sim.node import SimNode
+from tests.sim.scenario import Scenario
 from tests.sim.scenarios import build_cluster, check_end, describe
 
 HOUR_MS = 3_600_000

@@ -14,9 +14,9 @@ from protocol.operations import Approve, Bond, Leave, Payload, Unbond, decode_op
 from protocol.outcomes import OperationResult
 from protocol.refusals import Refusal
 from protocol.units import Stake
-from tests.sim.catalogue import TOKEN, Scenario
 from tests.sim.membership import is_gone, is_validator, make_join
 from tests.sim.memo import remember_signatures
+from tests.sim.scenario import TOKEN, Scenario
 from tests.sim.scenarios import build_cluster, check_end, describe
 
 WEIGHTS = tuple(TOKEN * share for share in (40, 30, 20, 10, 8))

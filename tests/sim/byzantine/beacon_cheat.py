@@ -25,7 +25,7 @@ from protocol.bls.scalars import derive_scalar
 from protocol.codec import decode, encode
 from protocol.crypto import Domain, compute_digest
 from protocol.gossip import Topic
-from protocol.interface import Broadcast, Effect, FinalizedBlock, Input
+from protocol.interface import Broadcast, Effect, FinalizedBlock, Input, OperationRequested
 from protocol.key_orders import DealMade, DealsChecked
 from protocol.ledger.ceremony import is_dealing_open
 from protocol.ledger.state import build_ceremony
@@ -127,6 +127,9 @@ class BeaconCheat:
         if deal is None:
             return []
         self._held = None
+        if self._cheat is Cheat.LATE:
+            # The engine would not, any more.
+            return self._puppet.handle(OperationRequested(payload=deal), now_ms)
         return self._puppet.handle(DealMade(deal=deal), now_ms)
 
     def _spoil_deal(self, deal: PostDeal) -> PostDeal | None:
@@ -246,3 +249,8 @@ def _turn_around(commitments: bytes) -> bytes:
 def make(cheat: Cheat) -> Callable[[AdversaryHome], Adversary]:
     """Return what makes an adversary of one kind."""
     return lambda home: BeaconCheat(home, cheat)
+
+
+def make_any(home: AdversaryHome) -> Adversary:
+    """Return an adversary of a kind that the seed draws."""
+    return BeaconCheat(home, random.Random(f"any-cheat-{home.index}-{home.seed}").choice(list(Cheat)))
