@@ -1,11 +1,13 @@
-"""Files that people pass around or write: settings, cards, genesis documents, addresses. Good, or ConfigError.
+"""Files that people pass around or write: settings, cards, documents and seeds of a genesis. Good, or ConfigError.
 
 The first byte of an input chooses the kind of file.
 """
 
+import json
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -13,19 +15,33 @@ from typing import Final
 from node.cards import format_card, load_card, make_card
 from node.config import Config, format_config, load_config
 from node.errors import ConfigError
-from node.genesis_file import format_genesis, load_genesis
+from node.genesis_file import format_draft, format_genesis, load_draft, load_genesis
 from node.keys import NodeKeys
 from node.libp2p_transport.sockets import parse_address
 from node.peer_ids import member_to_peer_id, peer_id_to_member
+from node.seed_files import (
+    QUICKNET_PUBLIC_KEY,
+    format_commitment,
+    format_reveal,
+    load_drand_round,
+    load_founder_files,
+    load_reveal,
+)
 from protocol.bls import BlsSigningKey
 from protocol.crypto import SigningKey
+from protocol.genesis import Genesis, check_genesis_draft
+from protocol.seeds import FoundersSeed, sign_seed_commitment, sign_seed_reveal
+from protocol.units import ZERO_DIGEST, SeedSecret
 from tests.fuzz.bytes_mutation import mutate_bytes, splice
 from tests.fuzz.driving import make_scratch
 from tests.fuzz.json_mutation import make_json_mutator
 from tests.fuzz.memo import remember_signatures
-from tests.fuzz.recording import record
+from tests.fuzz.recording import Recording, record
 from tests.fuzz.target import MIB, Mutator, Target
+from tests.tidiness import ROOT
 
+DRAND: Final = json.loads((ROOT / "tests/vectors/drand_quicknet.json").read_text(encoding="utf-8"))["rounds"][0]
+SECRET: Final = SeedSecret(bytes([8] * 32))
 ADDRESS: Final = "/ip4/192.0.2.7/tcp/4001"
 TOML_HOSTILE: Final = (
     b"[" * 400,
@@ -91,6 +107,28 @@ def _parse_peer_id(path: Path) -> None:
     assert member_to_peer_id(peer_id_to_member(text)) == text, "two peer ids of one member"
 
 
+def _load_founder_file(path: Path) -> None:
+    for commitment in load_founder_files([path])[1]:
+        path.write_text(format_commitment(commitment), encoding="utf-8")
+        assert load_founder_files([path]) == ((), (commitment,)), "a commitment that is written reads as another one"
+
+
+def _load_reveal(path: Path) -> None:
+    reveal = load_reveal(path, ZERO_DIGEST)
+    path.write_text(format_reveal(reveal, ZERO_DIGEST), encoding="utf-8")
+    assert load_reveal(path, ZERO_DIGEST) == reveal, "a reveal that is written reads as another one"
+
+
+def _load_drand_round(path: Path) -> None:
+    assert load_drand_round(path, QUICKNET_PUBLIC_KEY).round == DRAND["round"], "a round that nobody published verifies"
+
+
+def _load_draft(path: Path) -> None:
+    draft = load_draft(path)
+    path.write_text(format_draft(draft), encoding="utf-8")
+    assert load_draft(path) == draft, "a draft that is written reads as another one"
+
+
 LOADERS: Final[tuple[Callable[[Path], None], ...]] = (
     _load_settings,
     _load_environment,
@@ -98,7 +136,13 @@ LOADERS: Final[tuple[Callable[[Path], None], ...]] = (
     _load_genesis,
     _parse_address,
     _parse_peer_id,
+    _load_founder_file,
+    _load_reveal,
+    _load_drand_round,
+    _load_draft,
 )
+JSON_KINDS: Final = frozenset({2, 3, 6, 7, 8, 9})
+"""The positions of loaders that read JSON."""
 
 
 def run(data: bytes) -> None:
@@ -109,6 +153,16 @@ def run(data: bytes) -> None:
     path.write_bytes(data[1:])
     with suppress(ConfigError):
         LOADERS[data[0] % len(LOADERS)](path)
+
+
+def _make_draft(run_of: Recording) -> Genesis:
+    """Return the draft of the recorded network's document."""
+    keys = {entry.key.member: entry.key for entry in run_of.keys}
+    commitments = tuple(sign_seed_commitment(keys[founder.member], SECRET) for founder in run_of.genesis.founders)
+    seed = FoundersSeed(commitments=commitments, reveals=())
+    draft = replace(run_of.genesis, seed=ZERO_DIGEST, founders_seed=seed)
+    check_genesis_draft(draft)
+    return draft
 
 
 @cache
@@ -130,19 +184,23 @@ def make_seeds() -> tuple[bytes, ...]:
         format_genesis(run_of.genesis),
         ADDRESS,
         member_to_peer_id(member),
+        format_commitment(sign_seed_commitment(keys.signing, SECRET)),
+        format_reveal(sign_seed_reveal(keys.signing, ZERO_DIGEST, SECRET), ZERO_DIGEST),
+        json.dumps(DRAND),
+        format_draft(_make_draft(run_of)),
     )
     return tuple(bytes([kind]) + document.encode() for kind, document in enumerate(documents))
 
 
 @cache
 def _get_json_mutator() -> Mutator:
-    return make_json_mutator([seed[1:] for seed in make_seeds() if seed[0] in {2, 3}])
+    return make_json_mutator([seed[1:] for seed in make_seeds() if seed[0] in JSON_KINDS])
 
 
 def mutate(data: bytes, chance: random.Random) -> bytes:
     """Change the text in the terms of its kind."""
     kind, text = data[:1] or b"\x00", data[1:]
-    if kind[0] % len(LOADERS) in {2, 3}:
+    if kind[0] % len(LOADERS) in JSON_KINDS:
         return kind + _get_json_mutator()(text, chance)
     lines = text.split(b"\n")
     place = chance.randrange(len(lines))
