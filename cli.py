@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, membership, operations, run, setup, testnet
+from node.commands import demo, inspect, ledger, membership, operations, run, setup, simulate, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -25,6 +25,7 @@ ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=T
 testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)
+app.command()(simulate.simulate)
 app.command()(setup.init)
 app.add_typer(card_app, name="card")
 card_app.command("show")(setup.show_card)
