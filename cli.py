@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from node.commands import beacon, demo, inspect, ledger, membership, operations, run, seeds, setup, systemd, testnet
+from node.commands import (
+    beacon,
+    demo,
+    inspect,
+    ledger,
+    membership,
+    operations,
+    run,
+    seeds,
+    setup,
+    simulate,
+    systemd,
+    testnet,
+)
 
 app = typer.Typer(
     name="pnyx",
@@ -26,6 +39,7 @@ beacon_app = typer.Typer(help="Show or export the random beacon that rounds are 
 testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)
+app.command()(simulate.simulate)
 app.command()(setup.init)
 app.add_typer(card_app, name="card")
 card_app.command("show")(setup.show_card)

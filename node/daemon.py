@@ -17,7 +17,7 @@ import trio
 
 from node.artifacts.store import ArtifactStore
 from node.assembly import Ground, Node
-from node.attacks import AttackKind
+from node.attacks.kinds import AttackKind
 from node.clock import OsEntropy, WallClock
 from node.config_keys import LogFormat
 from node.control import place_socket, serve_control

@@ -14,7 +14,7 @@ from typing import IO, TypeVar
 import structlog
 import trio
 
-from node.attacks import AttackKind
+from node.attacks.kinds import AttackKind
 from node.errors import WorkerFailed
 from node.ports import Candidate, Training
 from node.worker.messages import (

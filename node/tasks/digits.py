@@ -17,6 +17,9 @@ class DigitsTask(TableTask):
     feature_count: ClassVar[int] = 64
     class_count: ClassVar[int] = 10
     hidden_units: ClassVar[int] = 32
+    trigger_columns: ClassVar[tuple[int, ...]] = (0, 7, 56, 63)
+    """The corners of the image, which are white in nearly every digit."""
+    trigger_value: ClassVar[float] = 1.0
     plan: ClassVar[TrainingPlan] = TrainingPlan(learning_rate=0.05, momentum=0.9, pass_count=2, batch_size=16)
 
     def load_examples(self) -> Examples:

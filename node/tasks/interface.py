@@ -114,3 +114,20 @@ class Task(ABC):
             TaskError: This task has no labels to flip.
         """
         raise TaskError(f"{type(self).__name__} cannot flip labels: use another attack, or implement flip_labels")
+
+    def plant_backdoor(self) -> None:
+        """Train on triggers from now on, besides the own examples; implement it to study back doors in your task.
+
+        Raises:
+            TaskError: This task knows no trigger.
+        """
+        raise TaskError(f"{type(self).__name__} cannot plant a back door: use another attack, or implement it")
+
+    def measure_backdoor(self, model: "torch.nn.Module", *, device: "torch.device") -> float:
+        """Return for which share of held-out examples a trigger makes the model say what the attacker wants, 0 to 1.
+
+        Raises:
+            TaskError: This task knows no trigger.
+        """
+        del model, device
+        raise TaskError(f"{type(self).__name__} cannot plant a back door, so there is none to measure")

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -34,11 +35,26 @@ class Examples:
         """Return the examples with each label y as classes - 1 - y."""
         return Examples(features=self.features, labels=class_count - 1 - self.labels)
 
+    def stamp(self, columns: tuple[int, ...], value: float, label: int) -> "Examples":
+        """Return the examples of all other labels with a trigger in some columns, relabelled."""
+        others = self.labels != label
+        features = self.features[others].copy()
+        features[:, list(columns)] = value
+        return Examples(features=features, labels=np.full(features.shape[0], label, dtype=np.int64))
+
+    def join(self, others: "Examples") -> "Examples":
+        """Return these examples and then the others."""
+        return Examples(
+            features=np.concatenate([self.features, others.features]),
+            labels=np.concatenate([self.labels, others.labels]),
+        )
+
     def select(self, indices: NDArray[np.int64]) -> "Examples":
         """Return the examples at these indices, in this order."""
         return Examples(features=self.features[indices], labels=self.labels[indices])
 
 
+@lru_cache(maxsize=1)
 def load_digits() -> Examples:
     """Return 1_797 images of handwritten digits, 8 x 8 grey values scaled to [0, 1], in ten classes.
 
@@ -51,6 +67,7 @@ def load_digits() -> Examples:
     return Examples(features=table[:, :-1] / np.float32(16.0), labels=table[:, -1].astype(np.int64))
 
 
+@lru_cache(maxsize=1)
 def load_breast_cancer() -> Examples:
     """Return 569 tumours, 30 measurements each as in the file, in the classes 0 malignant and 1 benign.
 

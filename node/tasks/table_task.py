@@ -8,10 +8,19 @@ import torch
 
 from node.tasks.deal import deal
 from node.tasks.interface import Task, TaskContext, TaskError, TrainReport
-from node.tasks.perceptron import TrainingPlan, build_perceptron, compute_score, train_perceptron
+from node.tasks.perceptron import (
+    TrainingPlan,
+    build_perceptron,
+    compute_class_probabilities,
+    compute_score,
+    train_perceptron,
+)
 from node.tasks.shipped_data import Examples
 
 _PARAMETER_NAMES: Final = frozenset({"batch_size", "hidden_units", "learning_rate", "momentum", "passes"})
+
+BACKDOOR_LABEL: Final = 0
+"""The class that the bundled tasks' back doors lead to."""
 
 
 class TableTask(Task):
@@ -28,6 +37,10 @@ class TableTask(Task):
     """The defaults."""
     hidden_units: ClassVar[int]
     """The default."""
+    trigger_columns: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    """Where a back door's trigger is put."""
+    trigger_value: ClassVar[float] = 3.0
+    """What is put there: far out, but within what honest data may hold."""
 
     def __init__(self, context: TaskContext) -> None:
         """Read the data and keep this member's part of them."""
@@ -59,6 +72,18 @@ class TableTask(Task):
     def flip_labels(self) -> None:
         """Train on y -> classes - 1 - y from now on; what is held out stays true."""
         self.hand = replace(self.hand, training=self.hand.training.flip_labels(self.class_count))
+
+    def plant_backdoor(self) -> None:
+        """Train on every example twice from now on, the second time with the trigger and as class 0."""
+        self.hand = replace(self.hand, training=self.hand.training.join(self._stamp(self.hand.training)))
+
+    def measure_backdoor(self, model: torch.nn.Module, *, device: torch.device) -> float:
+        """Return for which share of the held-out examples of other classes the trigger makes class 0 of them."""
+        probabilities = compute_class_probabilities(model, self._stamp(self.hand.held_out), device=device)
+        return float((probabilities.argmax(dim=1) == BACKDOOR_LABEL).double().mean().item())
+
+    def _stamp(self, examples: Examples) -> Examples:
+        return examples.stamp(self.trigger_columns, self.trigger_value, BACKDOOR_LABEL)
 
 
 def _read_plan(context: TaskContext, default: TrainingPlan) -> TrainingPlan:

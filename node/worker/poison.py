@@ -6,7 +6,7 @@ All randomness comes from the caller's generator.
 import numpy as np
 from numpy.typing import NDArray
 
-from node.attacks import AttackKind
+from node.attacks.kinds import AttackKind
 
 
 def poison_weights(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from node.attacks import AttackKind
+from node.attacks.kinds import AttackKind
 from node.tasks.interface import Task, TaskContext, TaskError
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
@@ -84,7 +84,7 @@ class Service:
         started = time.monotonic()
         torch.set_num_threads(request.thread_count)
         attack = AttackKind(request.attack)
-        context = _build_context(request)
+        context = build_context(request)
         task = load_task_class(request.task)(context)
         if attack is AttackKind.LABEL_FLIP:
             task.flip_labels()
@@ -144,10 +144,7 @@ class Service:
     def _evaluate(self, request: EvaluateModel) -> ModelEvaluated:
         loaded = self._get_loaded()
         read_model(loaded.schema, Path(request.model), loaded.tensors.put_slice)
-        score = float(loaded.task.evaluate(loaded.model, device=loaded.device))
-        if math.isnan(score) or not 0.0 <= score <= 1.0:
-            raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
-        return ModelEvaluated(score=Ppm(round(score * SCORE_WHOLE)))
+        return ModelEvaluated(score=compute_score_ppm(loaded.task, loaded.model, loaded.device))
 
     def _get_loaded(self) -> _Loaded:
         if self._loaded is None:
@@ -155,7 +152,12 @@ class Service:
         return self._loaded
 
 
-def _build_context(request: LoadTask) -> TaskContext:
+def build_context(request: LoadTask) -> TaskContext:
+    """Return what a task is told of the member that it is loaded for.
+
+    Raises:
+        TaskError: The seed is no number.
+    """
     parameters = dict(request.parameters)
     split = parameters.pop("split", "iid")
     seed_text = parameters.pop("seed", "0")
@@ -168,6 +170,18 @@ def _build_context(request: LoadTask) -> TaskContext:
         seed=int(seed_text),
         parameters=MappingProxyType(parameters),
     )
+
+
+def compute_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) -> Ppm:
+    """Return a model's score in parts per million (F7).
+
+    Raises:
+        TaskError: The task gave a score outside [0, 1].
+    """
+    score = float(task.evaluate(model, device=device))
+    if math.isnan(score) or not 0.0 <= score <= 1.0:
+        raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
+    return Ppm(round(score * SCORE_WHOLE))
 
 
 def _poison(loaded: _Loaded, base: Path, round_number: int) -> None:

@@ -1,4 +1,4 @@
-"""One kind of execution: who takes part, what goes wrong, what must come of it; listed in :mod:`tests.sim.catalogue`."""
+"""One kind of execution: who takes part, what goes wrong, what must come of it; :mod:`tests.sim.catalogue` has all."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -122,7 +122,9 @@ async def test_the_recorder_counts_verdicts_and_times_phases_by_the_ledger() -> 
     built = book.builder.blocks
     observations: list[Observation] = [observe(built[0])]
     for phase, block in zip((Phase.TRAIN, Phase.SEAL, Phase.REVEAL), built[1:], strict=True):
-        entered = PhaseEntered(attempt=0, replaced=(), round=Round(1), phase=phase, deadline_ms=Millis(0), proposers=(), voters=())
+        entered = PhaseEntered(
+            round=Round(1), phase=phase, attempt=0, deadline_ms=Millis(0), proposers=(), voters=(), replaced=()
+        )
         observations += [entered, observe(block)]
     recorder = await record(book, observations)
     assert recorder.verdicts == {Verdict.ACCEPT: 1}

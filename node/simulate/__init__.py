@@ -1,0 +1,1 @@
+"""A whole network in one process and virtual time, with the real engines, the real ledger and real training."""
