@@ -38,7 +38,10 @@ from protocol.interface import (
     TrainModel,
     WitnessHeard,
 )
-from protocol.ledger.state import LedgerState, compute_genesis_state
+from protocol.key_orders import CheckDeals, DeriveShare, JudgeDeal, MakeDeal
+from protocol.key_work import KeyHolder, do_key_work
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState
 from protocol.messages import Certificates, ConsensusMessage, Votes
 from protocol.outcomes import RoundRecord
 from protocol.restored import Restored
@@ -90,6 +93,9 @@ class SimulatedNetwork:
         self._on_round = on_round
         self._blocks: list[FinalizedBlock] = []
         self._postman = Postman(self._send_certificate)
+        self._holders = [
+            KeyHolder(member=own.signing.member, bls_key=own.bls, secret=own.salt_secret) for own in keys
+        ]
         state = compute_genesis_state(genesis)
         restored = Restored(
             state=state, tip=None, records=(), has_vote_log=True, artifacts=frozenset({genesis.model_digest})
@@ -155,6 +161,10 @@ class SimulatedNetwork:
                     answer = self._work.take(node.index, effect, node.engine.state)
                     if answer is not None:
                         self.time.after(answer.delay_ms, partial(self._finish, node, answer.compute))
+                case MakeDeal() | CheckDeals() | DeriveShare() | JudgeDeal():
+                    done = do_key_work(self._holders[node.index], effect)
+                    if done is not None:
+                        self.time.after(GOSSIP_MS, partial(self.handle, node, done))
                 case AskWitnesses() | FetchBlocks() | FetchBlock():
                     self.time.after(GOSSIP_MS, partial(self._answer, node, effect))
                 case _:

@@ -163,7 +163,7 @@ class Work:
         candidate = self._laboratory.aggregate(order.base_digest, digests)
         self._parts[candidate] = digests
         return CandidateComputed(
-            base_digest=order.base_digest, update_digests=digests, candidate_digest=candidate
+            base_digest=order.base_digest, updates=order.updates, candidate_digest=candidate
         )
 
     def _evaluate(self, index: int, order: EvaluateModel, current: Digest) -> Input:
