@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
-from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
+from protocol.blocks import (
+    BeaconProof,
+    Block,
+    BlockHeader,
+    compute_block_hash,
+    compute_operations_root,
+    compute_reveal,
+    sign_block,
+)
 from protocol.bls import BlsSigningKey
 from protocol.codec import encode
 from protocol.crypto import SigningKey
@@ -207,7 +215,12 @@ class LedgerBuilder:
         return tuple(encoded)
 
     def build_block(
-        self, operations: tuple[bytes, ...] = (), *, time_ms: Millis | None = None, view: View | None = None
+        self,
+        operations: tuple[bytes, ...] = (),
+        *,
+        time_ms: Millis | None = None,
+        view: View | None = None,
+        beacon: BeaconProof | None = None,
     ) -> Block:
         """Return the next block, led and signed by whoever leads its view."""
         view = View(self.state.view + 1) if view is None else view
@@ -222,14 +235,20 @@ class LedgerBuilder:
             operations_root=compute_operations_root(operations),
             reveal=compute_reveal(self.chain_id, leader.bls_key, self.state.epoch, view),
             leader=leader.member,
+            beacon=beacon,
         )
         return sign_block(self.chain_id, leader.signing_key, header, operations)
 
     def add_block(
-        self, operations: tuple[bytes, ...] = (), *, time_ms: Millis | None = None, view: View | None = None
+        self,
+        operations: tuple[bytes, ...] = (),
+        *,
+        time_ms: Millis | None = None,
+        view: View | None = None,
+        beacon: BeaconProof | None = None,
     ) -> BlockOutcome:
         """Build the next block, execute it, and return what it did."""
-        block = self.build_block(operations, time_ms=time_ms, view=view)
+        block = self.build_block(operations, time_ms=time_ms, view=view, beacon=beacon)
         self.state, outcome = apply_block(self.parameters, SCHEMA, self.state, block)
         self.blocks.append(BuiltBlock(block=block, outcome=outcome))
         return outcome

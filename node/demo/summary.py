@@ -10,6 +10,7 @@ _REASONS: Final = {
     "SLASH_VOTE": "votes against the majority",
     "SLASH_ABSENT": "silence when drawn",
     "SLASH_EQUIVOCATION": "contradicting signatures",
+    "SLASH_CEREMONY": "a wrong share, or a false complaint",
 }
 
 

@@ -21,7 +21,13 @@ _GAINS: Final = frozenset(
     {StakeReason.REWARD_VOTE, StakeReason.REWARD_UPDATE, StakeReason.SHARE_OF_MINORITY, StakeReason.MINT}
 )
 _LOSSES: Final = frozenset(
-    {StakeReason.SLASH_UPDATE, StakeReason.SLASH_VOTE, StakeReason.SLASH_ABSENT, StakeReason.SLASH_EQUIVOCATION}
+    {
+        StakeReason.SLASH_UPDATE,
+        StakeReason.SLASH_VOTE,
+        StakeReason.SLASH_ABSENT,
+        StakeReason.SLASH_EQUIVOCATION,
+        StakeReason.SLASH_CEREMONY,
+    }
 )
 
 

@@ -51,9 +51,11 @@ _OPEN_ROUND: Final = make_object(
     {
         "round": COUNT,
         "phase": {"enum": ["DRAW", "TRAIN", "SEAL", "REVEAL"]},
+        "attempt": COUNT,
         "deadline_ms": MILLIS,
         "proposers": _NAMES,
         "voters": _NAMES,
+        "replaced": _NAMES,
         "submitted": _NAMES,
         "sealed": _NAMES,
         "revealed": _NAMES,
@@ -109,19 +111,34 @@ _PEER: Final = make_object(
         "round_trip_ms": make_nullable(COUNT),
     }
 )
+_BALLOTS: Final = make_list(make_object({"voter": DIGEST, "is_accept": FLAG}))
+_VERDICT: Final[JsonObject] = {"enum": ["VOID", "ACCEPT", "REJECT"]}
+_ATTEMPT: Final = make_object(
+    {
+        "verdict": _VERDICT,
+        "condemned": make_list(FLAG),
+        "is_base_condemned": FLAG,
+        "candidate": make_nullable(DIGEST),
+        "accept_count": COUNT,
+        "reject_count": COUNT,
+        "ballots": _BALLOTS,
+    }
+)
 _ROUND: Final = make_object(
     {
         "round": COUNT,
-        "verdict": {"enum": ["VOID", "ACCEPT", "REJECT"]},
+        "verdict": _VERDICT,
         "opened_height": COUNT,
         "settled_height": COUNT,
         "opened_ms": MILLIS,
         "settled_ms": MILLIS,
         "beacon_output": DIGEST,
         "is_degraded": FLAG,
+        "beacon": make_nullable(make_object({"key_epoch": COUNT, "signature": TEXT})),
         "proposers": _MEMBERS,
         "voters": _MEMBERS,
         "standbys": _MEMBERS,
+        "replacements": make_list(make_object({"phase": TEXT, "silent": DIGEST, "standby": DIGEST})),
         "base": DIGEST,
         "updates": make_list(make_object({"member": DIGEST, "digest": DIGEST, "is_condemned": FLAG})),
         "is_base_condemned": FLAG,
@@ -129,11 +146,13 @@ _ROUND: Final = make_object(
         "model": DIGEST,
         "accept_count": COUNT,
         "reject_count": COUNT,
-        "ballots": make_list(make_object({"voter": DIGEST, "is_accept": FLAG})),
+        "ballots": _BALLOTS,
+        "attempts": make_list(_ATTEMPT),
         "silent": _MEMBERS,
         "moves": make_list(_MOVE),
         "proposer_names": _NAMES,
         "voter_names": _NAMES,
+        "replaced_names": _NAMES,
     }
 )
 _ACCOUNT: Final = make_object(

@@ -19,7 +19,19 @@ from protocol.ledger.state import LedgerState
 from protocol.messages import ConsensusMessage, OperationMessage
 from protocol.operations import Operation
 from protocol.outcomes import BlockOutcome
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    EncryptedShare,
+    MemberId,
+    Salt,
+    SeedSecret,
+    SharedPoint,
+    Signature,
+)
 from protocol.votes import VoteContent
 
 CLASSES: Final[tuple[Hashable, ...]] = (
@@ -43,6 +55,11 @@ BYTES_COUNT: Final[dict[object, int]] = {
     Signature: 64,
     BlsPublicKey: 96,
     BlsSignature: 48,
+    BlsScalar: 32,
+    BlsProof: 64,
+    SharedPoint: 96,
+    EncryptedShare: 32,
+    SeedSecret: 32,
     Salt: 32,
 }
 ITEMS_MAX: Final = 2

@@ -192,7 +192,7 @@ class BeaconCheat:
         if event.epoch != state.epoch:
             return event
         spoiled = [
-            (entry.dealer, replace(entry.deal, commitments=_turn_around(entry.deal.commitments)))
+            (entry.dealer, replace(entry.deal, commitments=_spoil_commitments(entry.deal.commitments)))
             for entry in state.deals
             if entry.dealer != self._home.keys.key.member
         ]
@@ -241,9 +241,9 @@ class BeaconCheat:
         return member in places and places.index(member) in self._home.adversaries
 
 
-def _turn_around(commitments: bytes) -> bytes:
+def _spoil_commitments(commitments: bytes) -> bytes:
     """Return commitments that no share fits."""
-    return commitments[-96:] + commitments[96:-96] + commitments[:96]
+    return commitments[:96] * 2 + commitments[192:]
 
 
 def make(cheat: Cheat) -> Callable[[AdversaryHome], Adversary]:
