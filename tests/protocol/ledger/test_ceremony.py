@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from protocol.beacon.group_key import GroupKey
 from protocol.bls import compute_randomness
 from protocol.operations import Complain, Payload, Unbond
 from protocol.outcomes import Phase, StakeMove, StakeReason
@@ -43,12 +44,12 @@ def deal_wrongly(monkeypatch: pytest.MonkeyPatch, builder: LedgerBuilder, dealer
 
 def test_the_deals_of_an_epoch_are_the_key_of_the_next(builder: LedgerBuilder) -> None:
     run_ceremony(builder, 0, 1, 2, 3)
-    assert len(builder.state.beacon_keys) == 1
-    key = builder.state.beacon_keys[0]
+    keys: tuple[GroupKey, ...] = builder.state.beacon_keys
+    key = keys[0]
     assert (key.epoch, key.threshold, builder.state.epoch) == (1, 3, 1)
     assert key.holders == tuple(sorted(keys.member for keys in builder.founders))
     assert [deal.dealer for deal in key.deals] == list(key.holders)
-    assert builder.state.deals == ()
+    assert (len(keys), builder.state.deals) == (1, ())
 
 
 def test_every_epoch_has_a_key_of_its_own_and_the_last_two_are_known(builder: LedgerBuilder) -> None:
