@@ -30,7 +30,7 @@ from protocol.observations import (
 from protocol.outcomes import Phase
 from protocol.refusals import Refusal
 from protocol.units import Millis, Round, View
-from tests.helpers import LedgerBuilder, make_digest
+from tests.helpers import LedgerBuilder, make_ballot, make_digest
 from tests.node.control_desks import FOUNDERS, ME, Desk, open_desk
 
 
@@ -72,6 +72,37 @@ async def test_rounds_carry_names_tally_and_moves() -> None:
         assert described["accept_count"] == record.accept_count
         assert len(get_list(described["moves"])) == len(record.moves)
         assert len(get_list(described["proposer_names"])) == len(record.proposers)
+
+
+async def test_rounds_tell_how_often_they_were_judged_and_whom_standbys_replaced() -> None:
+    """F11, F13."""
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_to_sealing()
+    bad = make_ballot(builder.round, is_accept=False, flags=(True, False))
+    builder.run_attempt(lambda _: bad)
+    names = {keys.member: keys.founder.name for keys in FOUNDERS}
+    async with open_desk(builder) as desk:
+        current = get_object(get_object(await desk.ask({"command": "status"}))["round"])
+    assert (current["attempt"], current["phase"], current["replaced"]) == (1, "SEAL", [])
+    builder.run_voting(lambda _: make_ballot(builder.round))
+    builder.run_draw()
+    silent, standby = builder.round.proposers[0], builder.round.standbys[0]
+    builder.pass_deadline()
+    async with open_desk(builder) as desk:
+        current = get_object(get_object(await desk.ask({"command": "status"}))["round"])
+    assert (current["attempt"], current["phase"], current["replaced"]) == (0, "TRAIN", [names[silent]])
+    builder.pass_deadlines()
+    async with open_desk(builder) as desk:
+        judged, replaced = [get_object(record) for record in get_list(await desk.ask({"command": "rounds"}))]
+    attempts = [get_object(attempt) for attempt in get_list(judged["attempts"])]
+    assert [(attempt["verdict"], attempt["condemned"]) for attempt in attempts] == [
+        ("REJECT", [True, False]),
+        ("ACCEPT", [False]),
+    ]
+    assert [get_object(update)["is_condemned"] for update in get_list(judged["updates"])] == [True, False]
+    assert (judged["replaced_names"], len(get_list(replaced["attempts"]))) == ([], 1)
+    assert replaced["replaced_names"] == [names[silent]]
+    assert replaced["replacements"] == [{"phase": "TRAIN", "silent": silent.hex(), "standby": standby.hex()}]
 
 
 async def test_the_stakes_add_up_to_the_supply() -> None:

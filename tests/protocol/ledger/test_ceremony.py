@@ -61,7 +61,7 @@ def test_every_epoch_has_a_key_of_its_own_and_the_last_two_are_known(builder: Le
 
 def test_with_fewer_deals_than_the_threshold_the_old_key_stays(builder: LedgerBuilder) -> None:
     run_ceremony(builder, 0, 1)
-    assert builder.state.beacon_keys == ()
+    assert not builder.state.beacon_keys
     run_ceremony(builder, 0, 1, 2)
     run_ceremony(builder, 0, 1)
     assert [key.epoch for key in builder.state.beacon_keys] == [2]
