@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, membership, operations, run, setup, systemd, testnet
+from node.commands import demo, inspect, ledger, membership, operations, run, setup, systemd, tasks, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -22,6 +22,7 @@ genesis_app = typer.Typer(help="Make or check the document that a network starts
 card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
 model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
+task_app = typer.Typer(help="Begin a task of your own, or try one.", no_args_is_help=True)
 testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)
@@ -49,6 +50,9 @@ app.command()(membership.join)
 app.command()(membership.approve)
 app.command()(membership.leave)
 app.command()(membership.newcomers)
+app.add_typer(task_app, name="task")
+task_app.command("new")(tasks.new)
+task_app.command("check")(tasks.check)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("show")(ledger.show)
 ledger_app.command("export")(ledger.export)
