@@ -23,7 +23,8 @@ COPY node node
 RUN pip install --no-deps .
 # What only serves to compile against a package, to test it, or to install more.
 RUN cd /opt/pnyx/lib/python3*/site-packages \
-    && rm -rf torch/include torch/share torch/test torch/bin pip pip-*.dist-info setuptools setuptools-*.dist-info \
+    && rm -rf torch/include torch/share torch/test pip pip-*.dist-info setuptools setuptools-*.dist-info \
+    && find torch/bin -type f -not -name torch_shm_manager -delete \
     && find . -name '*.a' -delete \
     && find . -type d \( -name tests -o -name test \) -not -path './torch/*' -prune -exec rm -rf {} +
 

@@ -19,6 +19,7 @@ from node.errors import WorkerFailed
 from node.ports import Candidate, Training
 from node.worker.messages import (
     AggregateUpdates,
+    CheckTask,
     DescribeTask,
     EvaluateModel,
     LoadTask,
@@ -27,6 +28,7 @@ from node.worker.messages import (
     Reply,
     Request,
     RequestFailed,
+    TaskChecked,
     TaskDescribed,
     TaskLoaded,
     TrainModel,
@@ -38,7 +40,9 @@ from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import AggregationChoice
 from protocol.units import Digest, Millis, Ppm
 
-_Expected = TypeVar("_Expected", TaskLoaded, TaskDescribed, ModelTrained, UpdatesAggregated, ModelEvaluated)
+_Expected = TypeVar(
+    "_Expected", TaskLoaded, TaskDescribed, ModelTrained, UpdatesAggregated, ModelEvaluated, TaskChecked
+)
 
 _BACK_OFF_FIRST_S = 0.5
 _BACK_OFF_MAX_S = 30.0
@@ -120,6 +124,14 @@ class WorkerLearner:
         return TaskDescription(
             schema=described.schema, model_digest=described.model_digest, model_bytes=described.model_bytes
         )
+
+    async def check(self, *, folder: Path) -> TaskChecked:
+        """Try one round of the task by itself, with its artifacts in an empty folder.
+
+        Raises:
+            WorkerFailed: The task cannot be loaded, or a node could not do this round.
+        """
+        return await self._request(CheckTask(folder=str(folder)), TaskChecked)
 
     async def train(self, *, round_number: int, base: Path, update: Path) -> Training:
         """Train as the port says."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from node.json_values import JsonObject
+from node.json_values import JsonObject, JsonValue
+from node.members import get_name
 from protocol.ledger.state import LedgerState, compute_unbonding_total
 from protocol.outcomes import BlockOutcome, StakeMove, StakeReason
 from protocol.units import Height, MemberId, Millis, Round, Stake
@@ -105,17 +106,24 @@ class StakeHistory:
         if outcome.settled is not None:
             self.points.append(_make_point(height, outcome, self._held))
 
-    def describe(self) -> list[JsonObject]:
-        """Return the points as JSON, oldest first."""
-        return [
+    def describe(self, names: dict[MemberId, str]) -> JsonObject:
+        """Return the points as JSON, oldest first; stakes stand in the order of the members, null where one had none.
+
+        Args:
+            names: What members are called, for people.
+        """
+        members = sorted({member for point in self.points for member in point.totals})
+        points: list[JsonValue] = [
             {
                 "round": point.round,
                 "height": point.height,
                 "time_ms": point.time_ms,
-                "stakes": {member.hex(): stake for member, stake in sorted(point.totals.items())},
+                "stakes": [point.totals.get(member) for member in members],
             }
             for point in self.points
         ]
+        named: list[JsonValue] = [{"name": get_name(names, member), "member": member.hex()} for member in members]
+        return {"members": named, "points": points}
 
 
 def _get_moves(outcome: BlockOutcome) -> tuple[StakeMove, ...]:

@@ -60,7 +60,7 @@ class Reading:
 
     def describe_history(self) -> JsonObject:
         """Return who held how much after each of the last rounds."""
-        return {"members": self._describe_names(), "points": list[JsonValue](self.recorder.history.describe())}
+        return self.recorder.history.describe(build_names(self._get_state()))
 
     def describe_model(self) -> JsonObject:
         """Return the current model and its lineage."""
@@ -126,9 +126,6 @@ class Reading:
     def describe_alerts(self) -> list[JsonObject]:
         """Return what is wrong now, as JSON."""
         return [alert.describe() for alert in self.find_alerts()]
-
-    def _describe_names(self) -> list[JsonValue]:
-        return self._present.informant.describe_names()
 
     def _get_state(self) -> LedgerState:
         return self._present.informant.get_state()

@@ -173,7 +173,7 @@ _HISTORY: Final = make_object(
     {
         "members": make_list(refer("Name")),
         "points": make_list(
-            make_object({"round": COUNT, "height": COUNT, "time_ms": MILLIS, "stakes": make_map(STAKE)})
+            make_object({"round": COUNT, "height": COUNT, "time_ms": MILLIS, "stakes": make_list(make_nullable(STAKE))})
         ),
     }
 )

@@ -5,6 +5,7 @@ every request with exactly one reply, in order; it never speaks first.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar, Final, TypeAlias, cast
 
 from protocol.codec import decode_union, encode_union
@@ -84,6 +85,14 @@ class EvaluateModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTask:
+    """Try one round of the task by itself, with the artifacts in ``folder``, and tell what would go wrong."""
+
+    tag: ClassVar[int] = 6
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskLoaded:
     """Answers :class:`LoadTask`."""
 
@@ -127,6 +136,37 @@ class ModelEvaluated:
     score: Ppm
 
 
+class Severity(IntEnum):
+    """How bad a finding is."""
+
+    WARNING = 0
+    ERROR = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing about a task that would spoil rounds."""
+
+    severity: Severity
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChecked:
+    """Answers :class:`CheckTask`."""
+
+    tag: ClassVar[int] = 7
+    findings: tuple[Finding, ...]
+    tensor_count: int
+    trainable_count: int
+    model_bytes: int
+    example_count: int
+    train_ms: int
+    evaluate_ms: int
+    score_before: Ppm
+    score_after: Ppm
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed:
     """Answers any request that could not be done; the worker is as it was before."""
@@ -137,8 +177,10 @@ class RequestFailed:
     message: str
 
 
-Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel
-Reply: TypeAlias = TaskLoaded | TaskDescribed | ModelTrained | UpdatesAggregated | ModelEvaluated | RequestFailed
+Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel | CheckTask
+Reply: TypeAlias = (
+    TaskLoaded | TaskDescribed | ModelTrained | UpdatesAggregated | ModelEvaluated | TaskChecked | RequestFailed
+)
 
 
 def encode_request(request: Request) -> bytes:

@@ -15,8 +15,10 @@ from node.attacks.kinds import AttackKind
 from node.tasks.interface import Task, TaskContext, TaskError
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
+from node.worker.dry_run import check_task
 from node.worker.messages import (
     AggregateUpdates,
+    CheckTask,
     DescribeTask,
     EvaluateModel,
     LoadTask,
@@ -77,6 +79,9 @@ class Service:
                 return self._aggregate(request)
             case EvaluateModel():
                 return self._evaluate(request)
+            case CheckTask(folder=folder):
+                loaded = self._get_loaded()
+                return check_task(loaded.task, schema=loaded.schema, device=loaded.device, folder=Path(folder))
             case _:
                 assert_never(request)
 

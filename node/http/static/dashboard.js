@@ -188,7 +188,7 @@ function showHistory() {
   const points = seen.history.points;
   const series = seen.history.members.map(({ member, name }, index) => ({
     name, member, ...styleOf(index),
-    points: points.filter((point) => member in point.stakes).map((point) => [point.round, point.stakes[member]]),
+    points: points.filter((point) => point.stakes[index] !== null).map((point) => [point.round, point.stakes[index]]),
   }));
   replace(byId("stake-legend"), ...series.map((line) => {
     const isShown = !seen.hidden.has(line.member);
