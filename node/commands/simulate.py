@@ -23,36 +23,42 @@ AttackOption = Annotated[
     ),
 ]
 
+SplitOption = Annotated[
+    Literal["iid", "dirichlet", "site"], typer.Option(help="How the data are dealt; site: by a real column.")
+]
+BallotOption = Annotated[
+    BallotName | None, typer.Option(help="How malicious members vote, if not as the attack says.")
+]
+SettingOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
+]
+MatrixOption = Annotated[
+    Path | None, typer.Option(help="Run every combination of a TOML file instead.", dir_okay=False)
+]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Where a matrix's results and report go, or are.", file_okay=False)
+]
+
 
 def simulate(
     nodes: Annotated[int, typer.Option(help="How many members.")] = 10,
     rounds: Annotated[int, typer.Option(help="How many rounds to train.")] = 60,
     task: Annotated[str, typer.Option(help="What to train: a bundled task or module:Class.")] = "digits",
     param: Annotated[list[str] | None, typer.Option(help="A task parameter key=value; may be repeated.")] = None,
-    split: Annotated[
-        Literal["iid", "dirichlet", "site"], typer.Option(help="How the data are dealt; site: by a real column.")
-    ] = "iid",
+    split: SplitOption = "iid",
     alpha: Annotated[float, typer.Option(help="Of a dirichlet split: smaller is less even.")] = 0.5,
     attack: AttackOption = "none",
-    ballots: Annotated[
-        BallotName | None, typer.Option(help="How malicious members vote, if not as the attack says.")
-    ] = None,
+    ballots: BallotOption = None,
     strength: Annotated[float | None, typer.Option(help="Of the attack, if not its own.")] = None,
     fraction: Annotated[float, typer.Option(help="Which share of the members is malicious.")] = 0.0,
     aggregation: Annotated[AggregationName | None, typer.Option(help="How updates join; the preset's.")] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option(help="Who pays for what.")] = "neutral",
     proposers: Annotated[int | None, typer.Option(help="Members that train in a round.")] = None,
     voters: Annotated[int | None, typer.Option(help="Members that judge in a round, at most; odd.")] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
-    ] = None,
+    setting: SettingOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of keys, data, training and draws.")] = 1,
-    matrix: Annotated[
-        Path | None, typer.Option(help="Run every combination of a TOML file instead.", dir_okay=False)
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Where a matrix's results and report go, or are.", file_okay=False)
-    ] = None,
+    matrix: MatrixOption = None,
+    output: OutputOption = None,
     plots: Annotated[bool, typer.Option(help="Draw a matrix's plots; needs the extra 'plots'.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each run.")] = False,
 ) -> None:
