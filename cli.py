@@ -20,6 +20,7 @@ from node.commands import (
     setup,
     simulate,
     systemd,
+    tasks,
     testnet,
 )
 
@@ -35,6 +36,8 @@ genesis_app = typer.Typer(help="Make or check the document that a network starts
 card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
 model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
+beacon_app = typer.Typer(help="Show or export the random beacon that rounds are drawn from.", no_args_is_help=True)
+task_app = typer.Typer(help="Begin a task of your own, or try one.", no_args_is_help=True)
 testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)

@@ -23,31 +23,44 @@ AttackOption = Annotated[
     ),
 ]
 
+SplitOption = Annotated[
+    Literal["iid", "dirichlet", "site"], typer.Option(help="How the data are dealt; site: by a real column.")
+]
+BallotOption = Annotated[
+    BallotName | None, typer.Option(help="How malicious members vote, if not as the attack says.")
+]
+SettingOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
+]
+MatrixOption = Annotated[
+    Path | None, typer.Option(help="Run every combination of a TOML file instead.", dir_okay=False)
+]
+OutputOption = Annotated[
+    Path | None, typer.Option(help="Where a matrix's results and report go, or are.", file_okay=False)
+]
+
 
 def simulate(
     nodes: Annotated[int, typer.Option(help="How many members.")] = 10,
     rounds: Annotated[int, typer.Option(help="How many rounds to train.")] = 60,
     task: Annotated[str, typer.Option(help="What to train: a bundled task or module:Class.")] = "digits",
     param: Annotated[list[str] | None, typer.Option(help="A task parameter key=value; may be repeated.")] = None,
-    split: Annotated[
-        Literal["iid", "dirichlet", "site"], typer.Option(help="How the data are dealt; site: by a real column.")
-    ] = "iid",
+    split: SplitOption = "iid",
     alpha: Annotated[float, typer.Option(help="Of a dirichlet split: smaller is less even.")] = 0.5,
     attack: AttackOption = "none",
-    ballots: Annotated[
-        BallotName | None, typer.Option(help="How malicious members vote, if not as the attack says.")
-    ] = None,
+    ballots: BallotOption = None,
     strength: Annotated[float | None, typer.Option(help="Of the attack, if not its own.")] = None,
     fraction: Annotated[float, typer.Option(help="Which share of the members is malicious.")] = 0.0,
     aggregation: Annotated[AggregationName | None, typer.Option(help="How updates join; the preset's.")] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option(help="Who pays for what.")] = "neutral",
     proposers: Annotated[int | None, typer.Option(help="Members that train in a round.")] = None,
     voters: Annotated[int | None, typer.Option(help="Members that judge in a round, at most; odd.")] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="A network parameter name=value; may be repeated.")
-    ] = None,
+    setting: SettingOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of keys, data, training and draws.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
+    matrix: MatrixOption = None,
+    output: OutputOption = None,
+    plots: Annotated[bool, typer.Option(help="Draw a matrix's plots; needs the extra 'plots'.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each run.")] = False,
 ) -> None:
     """Run a network in one process and virtual time: real engines, ledger and training, and attackers on request."""
     from node.attacks import BallotKind
@@ -55,6 +68,11 @@ def simulate(
     from node.simulate.result import format_line
     from protocol.parameters import AggregationRule, Preset
 
+    if (matrix is None) != (output is None):
+        raise typer.BadParameter("--matrix FILE and --output DIR belong together")
+    if matrix is not None and output is not None:
+        _run_matrix(matrix, output, has_plots=plots, as_json=as_json)
+        return
     plan = SimulationPlan(
         node_count=nodes,
         round_count=rounds,
@@ -72,23 +90,48 @@ def simulate(
         settings=tuple(setting or ()),
         seed=seed,
     )
-    result = _run(plan)
+    result = _run(plan, title=f"{plan.task}, {plan.attack}")
     if as_json:
         print_line(format_line(result))
     else:
         _print_result(result)
 
 
-def _run(plan: "SimulationPlan") -> "SimulationResult":
+def _run_matrix(path: Path, directory: Path, *, has_plots: bool, as_json: bool) -> None:
+    import json
+
+    from node.simulate.campaign import PLOTS_FOLDER, REPORT_NAME, run_matrix
+    from node.simulate.matrix import Cell, load_matrix
+
+    matrix = load_matrix(path)
+
+    def run_cell(cell: Cell, left: int) -> "SimulationResult":
+        plan = cell.plan
+        return _run(plan, title=f"{left} to go: {plan.task}, {plan.attack} {plan.fraction:g}, seed {plan.seed}")
+
+    directory = directory.expanduser()
+    runs = run_matrix(matrix, directory, run_cell, has_plots=has_plots)
+    if as_json:
+        for run in runs:
+            print_line(json.dumps(run.summary, separators=(",", ":")))
+        return
+    print_line(f"{len(runs)} runs: {directory / REPORT_NAME}")
+    if has_plots:
+        print_line(f"plots: {directory / PLOTS_FOLDER}")
+
+
+def _run(plan: "SimulationPlan", *, title: str) -> "SimulationResult":
     from rich.console import Console
     from rich.progress import Progress
 
     from node.simulate.run import run_simulation
 
-    sys.path.insert(0, str(Path.cwd()))
+    if str(Path.cwd()) not in sys.path:
+        # For a task of the user's own, as module:Class.
+        sys.path.insert(0, str(Path.cwd()))
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{plan.task}, {plan.attack}", total=plan.round_count)
+        bar = progress.add_task(title, total=plan.round_count)
         return run_simulation(plan, on_round=lambda _record, _state: progress.advance(bar))
 
 

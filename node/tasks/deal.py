@@ -41,12 +41,15 @@ def deal(examples: Examples, context: TaskContext) -> Hand:
         context: Member, members, split and seed.
 
     Raises:
-        TaskError: The split is none of ``iid`` and ``dirichlet:ALPHA``, or leaves a member too little to learn from.
+        TaskError: The split is none of ``iid``, ``site`` and ``dirichlet:ALPHA``, or leaves a member too little to
+            learn from.
     """
     generator = np.random.Generator(np.random.PCG64([context.seed, _DEAL_STREAM]))
     order = generator.permutation(examples.labels.shape[0])
     if context.split == "iid":
         hands = [order[index :: context.member_count] for index in range(context.member_count)]
+    elif context.split == "site":
+        hands = _deal_by_site(order, examples.sites, context.member_count)
     else:
         concentration = _parse_concentration(context.split)
         hands = _deal_by_dirichlet(order, examples.labels, concentration, context.member_count, generator)
@@ -67,8 +70,26 @@ def _parse_concentration(split: str) -> float:
     except ValueError:
         concentration = math.nan
     if kind != "dirichlet" or not 0.0 < concentration < math.inf:
-        raise TaskError(f"unknown split {split!r}: use 'iid', or 'dirichlet:0.5' with any number above 0")
+        raise TaskError(f"unknown split {split!r}: use 'iid', 'site', or 'dirichlet:0.5' with any number above 0")
     return concentration
+
+
+def _deal_by_site(
+    order: NDArray[np.int64], sites: NDArray[np.int64] | None, member_count: int
+) -> list[NDArray[np.int64]]:
+    """Return each member's examples: whole sites, the largest first, each to whoever has the fewest examples so far."""
+    if sites is None:
+        raise TaskError("these data do not tell where they come from: use split 'iid' or 'dirichlet:0.5'")
+    names, counts = np.unique(sites, return_counts=True)
+    if names.shape[0] < member_count:
+        raise TaskError(f"the data come from {names.shape[0]} sites, too few for {member_count} members")
+    owned: list[list[int]] = [[] for _ in range(member_count)]
+    totals = [0] * member_count
+    for place in np.argsort(-counts, kind="stable"):
+        owner = totals.index(min(totals))
+        owned[owner].append(int(names[place]))
+        totals[owner] += int(counts[place])
+    return [order[np.isin(sites[order], own)] for own in owned]
 
 
 def _deal_by_dirichlet(

@@ -29,7 +29,7 @@ class TaskContext:
     member_count: int
     """How many parts there are: as many as founders."""
     split: str
-    """How a bundled task deals its data: ``iid`` or ``dirichlet:ALPHA``; a task with its own data ignores it."""
+    """How a bundled task deals its data: ``iid``, ``dirichlet:ALPHA`` or ``site``; own data ignore it."""
     seed: int
     """The chain's; the same for all members, 0 to 2**64 - 1."""
     parameters: MappingProxyType[str, str]

@@ -8,7 +8,14 @@ from typing import Final
 from node.tasks.interface import Task, TaskError
 
 BUNDLED: Final = MappingProxyType(
-    {"breast_cancer": "node.tasks.breast_cancer:BreastCancerTask", "digits": "node.tasks.digits:DigitsTask"}
+    {
+        "breast_cancer": "node.tasks.breast_cancer:BreastCancerTask",
+        "credit_data": "node.tasks.real_data:CreditDataTask",
+        "digits": "node.tasks.digits:DigitsTask",
+        "lending_club": "node.tasks.real_data:LendingClubTask",
+        "mnist": "node.tasks.real_data:MnistTask",
+        "support2": "node.tasks.real_data:Support2Task",
+    }
 )
 
 ENTRY_POINT_GROUP: Final = "pnyx.tasks"

@@ -31,31 +31,50 @@ class TrainingPlan:
     pass_count: int
     """How often one round goes through the member's training data."""
     batch_size: int
+    class_weights: tuple[float, ...] | None = None
+    """How much an example of each class counts; None counts all the same."""
 
 
 def build_perceptron(widths: Sequence[int], *, seed: int) -> torch.nn.Sequential:
-    """Return a perceptron with ReLU between its layers.
-
-    Weights are integers from PCG64 times a power of two near He's bound (K. He et al., "Delving Deep into Rectifiers",
-    ICCV 2015), so that they are the same bits everywhere; biases are 0.
+    """Return a perceptron with ReLU between its layers, its weights by :func:`initialize_layer`.
 
     Args:
         widths: Of the layers, from the features to the classes.
         seed: The chain's.
     """
-    generator = np.random.Generator(np.random.PCG64([seed, _INITIAL_STREAM]))
+    generator = make_initial_generator(seed)
     modules: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(widths):
         # torch.nn.utils.skip_init would save drawing weights that are thrown away, and import 40 MB of sympy to do so.
         layer = torch.nn.Linear(inputs, outputs)
-        bound_exponent = round(math.log2(math.sqrt(6.0 / inputs)))
-        integers = generator.integers(-(2**_UNIFORM_BITS), 2**_UNIFORM_BITS, size=(outputs, inputs), endpoint=True)
-        weights = np.ldexp(integers.astype(np.float32), bound_exponent - _UNIFORM_BITS)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weights))
-            layer.bias.zero_()
+        initialize_layer(layer.weight, layer.bias, generator)
         modules += [layer, torch.nn.ReLU()]
     return torch.nn.Sequential(*modules[:-1])
+
+
+def make_initial_generator(seed: int) -> np.random.Generator:
+    """Return where a model's initial weights come from, given the chain's seed."""
+    return np.random.Generator(np.random.PCG64([seed, _INITIAL_STREAM]))
+
+
+def initialize_layer(weight: torch.Tensor, bias: torch.Tensor | None, generator: np.random.Generator) -> None:
+    """Give a layer its initial weights, the same bits everywhere; its biases are 0.
+
+    Weights are integers from PCG64 times a power of two near He's bound (K. He et al., "Delving Deep into Rectifiers",
+    ICCV 2015).
+
+    Args:
+        weight: [outputs, ...], the rest being an output's inputs.
+        bias: [outputs], if there is one.
+        generator: As :func:`make_initial_generator` gives it.
+    """
+    shape = tuple(weight.shape)
+    bound_exponent = round(math.log2(math.sqrt(6.0 / math.prod(shape[1:]))))
+    integers = generator.integers(-(2**_UNIFORM_BITS), 2**_UNIFORM_BITS, size=shape, endpoint=True)
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(np.ldexp(integers.astype(np.float32), bound_exponent - _UNIFORM_BITS)))
+        if bias is not None:
+            bias.zero_()
 
 
 def train_perceptron(
@@ -75,6 +94,7 @@ def train_perceptron(
     velocities = [torch.zeros_like(parameter) for parameter in parameters]
     features = torch.from_numpy(examples.features).to(device)
     labels = torch.from_numpy(examples.labels).to(device)
+    weights = None if plan.class_weights is None else torch.tensor(plan.class_weights, device=device)
     generator = np.random.Generator(np.random.PCG64([*shuffle_seed, _SHUFFLE_STREAM]))
     example_count = labels.shape[0]
     loss_sum = 0.0
@@ -82,7 +102,7 @@ def train_perceptron(
         order = torch.from_numpy(generator.permutation(example_count)).to(device)
         loss_sum = 0.0
         for batch in order.split(plan.batch_size):
-            loss = torch.nn.functional.cross_entropy(model(features[batch]), labels[batch])
+            loss = torch.nn.functional.cross_entropy(model(features[batch]), labels[batch], weight=weights)
             gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
                 for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
@@ -100,7 +120,13 @@ def compute_class_probabilities(model: torch.nn.Module, examples: Examples, *, d
     return torch.softmax(logits.double().cpu(), dim=1)
 
 
-def compute_score(model: torch.nn.Module, examples: Examples, *, device: torch.device) -> float:
+def compute_score(
+    model: torch.nn.Module,
+    examples: Examples,
+    *,
+    device: torch.device,
+    class_weights: tuple[float, ...] | None = None,
+) -> float:
     """Return 1 minus half the Brier score: how close the probabilities are to the truth, in [0, 1].
 
     1 is sure and right on every example, 0 is sure and wrong on every example; of ten classes, knowing nothing gives
@@ -108,9 +134,14 @@ def compute_score(model: torch.nn.Module, examples: Examples, *, device: torch.d
     because a destroyed model, sure of one class, falls below an untrained one: by accuracy both get every tenth digit
     right, and honest voters would disagree in the first round. bench/score_choice.py compares it with others.
 
+    Class weights say how much an example of each class counts; None counts all the same.
+
     G. W. Brier, "Verification of Forecasts Expressed in Terms of Probability", Monthly Weather Review 78, 1950.
     """
     probabilities = compute_class_probabilities(model, examples, device=device)
     truth = torch.nn.functional.one_hot(torch.from_numpy(examples.labels), probabilities.shape[1])
     squared_errors = (probabilities - truth).square().sum(dim=1)
-    return 1.0 - squared_errors.mean().item() / 2.0
+    if class_weights is None:
+        return 1.0 - squared_errors.mean().item() / 2.0
+    counts = torch.tensor(class_weights, dtype=torch.float64)[torch.from_numpy(examples.labels)]
+    return 1.0 - (squared_errors * counts).sum().item() / counts.sum().item() / 2.0

@@ -30,6 +30,8 @@ class Examples:
     """float32 [examples, features]."""
     labels: NDArray[np.int64]
     """int64 [examples], 0 to classes - 1."""
+    sites: NDArray[np.int64] | None = None
+    """int64 [examples]: where each example comes from, as numbers from 0; None if the data do not tell."""
 
     def flip_labels(self, class_count: int) -> "Examples":
         """Return the examples with each label y as classes - 1 - y."""

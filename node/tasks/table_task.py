@@ -24,7 +24,7 @@ BACKDOOR_LABEL: Final = 0
 
 
 class TableTask(Task):
-    """A perceptron with one hidden layer on one of scikit-learn's small data sets.
+    """A perceptron with one hidden layer on a table.
 
     Task parameters, each as text: ``learning_rate``, ``momentum``, ``passes`` over the member's training data in one
     round, ``batch_size``, ``hidden_units``. The score is 1 minus half the Brier score, see
@@ -37,6 +37,8 @@ class TableTask(Task):
     """The defaults."""
     hidden_units: ClassVar[int]
     """The default."""
+    class_weights: ClassVar[tuple[float, ...] | None] = None
+    """How much an example of each class counts, in training and in the score; None counts all the same."""
     trigger_columns: ClassVar[tuple[int, ...]] = (0, 1, 2)
     """Where a back door's trigger is put."""
     trigger_value: ClassVar[float] = 3.0
@@ -46,10 +48,10 @@ class TableTask(Task):
         """Read the data and keep this member's part of them."""
         super().__init__(context)
         context.check_parameter_names(_PARAMETER_NAMES)
-        self._plan = _read_plan(context, self.plan)
-        self._hidden_units = context.get_parameter("hidden_units", self.hidden_units)
-        if not 1 <= self._hidden_units <= 65_536:
-            raise TaskError(f"task parameter hidden_units = {self._hidden_units}: from 1 to 65536")
+        self._plan = replace(_read_plan(context, self.plan), class_weights=self.class_weights)
+        self.hidden_unit_count = context.get_parameter("hidden_units", self.hidden_units)
+        if not 1 <= self.hidden_unit_count <= 65_536:
+            raise TaskError(f"task parameter hidden_units = {self.hidden_unit_count}: from 1 to 65536")
         self.hand = deal(self.load_examples(), context)
 
     @abstractmethod
@@ -58,7 +60,7 @@ class TableTask(Task):
 
     def build_model(self) -> torch.nn.Module:
         """Return the perceptron with the weights that the chain's seed gives, the same bits on every machine."""
-        return build_perceptron((self.feature_count, self._hidden_units, self.class_count), seed=self.context.seed)
+        return build_perceptron((self.feature_count, self.hidden_unit_count, self.class_count), seed=self.context.seed)
 
     def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:
         """Train by stochastic gradient descent, the same for the same member, round and model."""
@@ -67,7 +69,7 @@ class TableTask(Task):
 
     def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
         """Return 1 minus half the Brier score on the held-out part."""
-        return compute_score(model, self.hand.held_out, device=device)
+        return compute_score(model, self.hand.held_out, device=device, class_weights=self.class_weights)
 
     def flip_labels(self) -> None:
         """Train on y -> classes - 1 - y from now on; what is held out stays true."""

@@ -172,7 +172,7 @@ async def test_task_that_cannot_be_loaded_is_named_and_tried_again_later() -> No
     with trio.fail_after(PATIENCE_S):
         async with open_learner(make_settings(task="digitz")) as learner:
             for _ in range(2):
-                with pytest.raises(WorkerFailed, match="unknown task 'digitz': use breast_cancer, digits"):
+                with pytest.raises(WorkerFailed, match="unknown task 'digitz': use breast_cancer, credit_data, digits"):
                     await learner.evaluate(model=Path("nothing"))
             starts = learner.get_start_count()
             while learner.get_start_count() == starts:

@@ -16,6 +16,7 @@ from node.tasks.breast_cancer import BreastCancerTask
 from node.tasks.deal import deal
 from node.tasks.digits import DigitsTask
 from node.tasks.loading import BUNDLED, load_task_class
+from node.tasks.real_data import CreditDataTask, LendingClubTask, MnistTask, Support2Task
 from node.tasks.shipped_data import Examples, load_breast_cancer, load_digits
 from node.tasks.table_task import TableTask
 
@@ -87,7 +88,7 @@ def test_dirichlet_split_skews_the_classes() -> None:
     "split", ["", "random", "dirichlet", "dirichlet:", "dirichlet:0", "dirichlet:-1", "dirichlet:nan"]
 )
 def test_unknown_split_is_an_error_that_says_what_to_use(split: str) -> None:
-    with pytest.raises(TaskError, match=r"use 'iid', or 'dirichlet:0\.5'"):
+    with pytest.raises(TaskError, match=r"use 'iid', 'site', or 'dirichlet:0\.5'"):
         deal(load_digits(), make_context(split=split))
 
 
@@ -182,7 +183,8 @@ def test_wrong_parameter_is_an_error_that_names_it(parameters: dict[str, str], m
 
 
 def test_bundled_names_load() -> None:
-    assert [load_task_class(name) for name in sorted(BUNDLED)] == [BreastCancerTask, DigitsTask]
+    classes = [BreastCancerTask, CreditDataTask, DigitsTask, LendingClubTask, MnistTask, Support2Task]
+    assert [load_task_class(name) for name in sorted(BUNDLED)] == classes
 
 
 def test_own_task_loads_by_module_and_class() -> None:
@@ -192,7 +194,7 @@ def test_own_task_loads_by_module_and_class() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", "use breast_cancer, digits or module:Class"),
+        ("digit", "use breast_cancer, credit_data, digits, lending_club, mnist, support2 or module:Class"),
         ("no.such.module:Task", "No module named"),
         ("tests.node.odd_task:NoSuchTask", "no subclass of node.tasks.Task"),
         ("tests.node.odd_task:OddModel", "no subclass of node.tasks.Task"),
