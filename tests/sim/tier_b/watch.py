@@ -52,6 +52,8 @@ class Watch:
     """How often people were told that a node does not vote."""
     resumptions: int = 0
     """How often they were told that it votes again."""
+    doubting: set[MemberId] = field(default_factory=set)
+    """Those that have told that their votes are lost, and not yet that it is safe to vote again."""
     operations: dict[tuple[MemberId, Sequence], bytes] = field(default_factory=dict)
     """What each member has asked for under each number."""
 
@@ -120,13 +122,22 @@ class Watch:
             silence = node.node.engine.explain_silence()
             is_told = silence == node.told.reason or "no validator" in str(silence)
             assert is_told, f"the status of {node.name} does not say why it is silent, but {silence}"
-        if not node.machine.is_amnesiac:
-            return
-        assert node.told is not None, f"{node.name} has lost its votes and tells nobody"
-        node.machine.is_amnesiac = not isinstance(node.told, VotingResumed)
         if node.machine.is_amnesiac:
-            journal = node.machine.get_journal()
-            floors = [place for place, record in enumerate(journal) if isinstance(record, VotingFloorRecord)]
+            self._check_amnesia(node)
+
+    def _check_amnesia(self, node: WholeNode) -> None:
+        journal = node.machine.get_journal()
+        floors = [place for place, record in enumerate(journal) if isinstance(record, VotingFloorRecord)]
+        if isinstance(node.told, VotingSuspended):
+            self.doubting.add(node.member)
+        # A life may end between writing down that it is safe to vote and telling so; the next one has no news then.
+        last = journal[floors[-1]] if floors else None
+        has_resumed = isinstance(last, VotingFloorRecord) and not last.is_suspended and node.member in self.doubting
+        assert node.told is not None or has_resumed, f"{node.name} has lost its votes and tells nobody"
+        node.machine.is_amnesiac = not isinstance(node.told, VotingResumed) and not (node.told is None and has_resumed)
+        if not node.machine.is_amnesiac:
+            self.doubting.discard(node.member)
+        else:
             assert floors, f"{node.name} has lost its votes and writes down nothing of it"
             cast_since = [record for record in journal[floors[-1] :] if isinstance(record, OwnVoteRecord)]
             assert not cast_since, f"{node.name} votes and has forgotten its votes"
