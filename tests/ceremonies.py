@@ -9,7 +9,8 @@ from protocol.bls import combine, sign_partial
 from protocol.ledger.state import build_ceremony
 from protocol.operations import Complain, PostDeal
 from protocol.units import BlsScalar, MemberId, Round
-from tests.helpers import FounderKeys, LedgerBuilder
+from tests.founders import FounderKeys
+from tests.helpers import LedgerBuilder
 from tests.values import make_digest
 
 

@@ -5,8 +5,7 @@ Everything is deterministic. :class:`LedgerBuilder` plays all the members that a
 
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.blocks import (
@@ -18,14 +17,12 @@ from protocol.blocks import (
     compute_reveal,
     sign_block,
 )
-from protocol.bls import BlsSigningKey
 from protocol.codec import encode
 from protocol.crypto import SigningKey
 from protocol.epochs import is_last_of_epoch
 from protocol.export import ExportedBlock
 from protocol.genesis import (
     GENESIS_VERSION,
-    Founder,
     Genesis,
     TaskSpec,
     compute_chain_id,
@@ -42,9 +39,10 @@ from protocol.operations import (
 )
 from protocol.outcomes import BlockOutcome, Phase, RoundRecord
 from protocol.parameters import Parameters
-from protocol.units import Digest, Epoch, Height, MemberId, Millis, Sequence, Stake, View
+from protocol.units import Digest, Epoch, Height, MemberId, Millis, Sequence, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, VoteKind, build_certificate, sign_vote
+from tests.founders import FounderKeys
 from tests.values import (
     SCHEMA,
     make_ballot,
@@ -59,13 +57,10 @@ from tests.values import (
 __all__ = [
     "BLOCK_MS",
     "CREATED_MS",
-    "STAKE",
     "BuiltBlock",
-    "FounderKeys",
     "LedgerBuilder",
     "certify",
     "encode_operation",
-    "make_founders",
     "make_genesis",
     "SCHEMA",
     "make_ballot",
@@ -79,51 +74,6 @@ __all__ = [
 
 CREATED_MS: Final = Millis(1_700_000_000_000)
 BLOCK_MS: Final = 100
-STAKE: Final = Parameters().stake_initial
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FounderKeys:
-    """A founder with its secrets."""
-
-    signing_key: SigningKey
-    bls_key: BlsSigningKey
-    founder: Founder
-
-    @property
-    def member(self) -> MemberId:
-        """The founder's member id."""
-        return self.founder.member
-
-
-@cache
-def _make_keys(index: int) -> tuple[SigningKey, BlsSigningKey, Founder]:
-    signing_key = SigningKey(make_digest("ed25519", index))
-    bls_key = BlsSigningKey(make_digest("bls", index) + make_digest("bls", index, "more"))
-    founder = Founder(
-        member=signing_key.member,
-        name=f"member-{index}",
-        bls_key=bls_key.public_key,
-        possession=bls_key.prove_possession(),
-        addresses=(f"/ip4/127.0.0.1/tcp/{4_000 + index}",),
-        bonded=Stake(1),
-    )
-    return signing_key, bls_key, founder
-
-
-def make_founders(count: int, *, bonded: Stake | Items[Stake] = STAKE) -> tuple[FounderKeys, ...]:
-    """Return founders sorted by member, each with its keys.
-
-    Args:
-        count: How many.
-        bonded: Everybody's stake, or one per founder in the sorted order.
-    """
-    parts = sorted((_make_keys(index) for index in range(count)), key=lambda part: part[2].member)
-    stakes = [Stake(bonded)] * count if isinstance(bonded, int) else list(bonded)
-    return tuple(
-        FounderKeys(signing_key=signing_key, bls_key=bls_key, founder=replace(founder, bonded=stake))
-        for (signing_key, bls_key, founder), stake in zip(parts, stakes, strict=True)
-    )
 
 
 def make_genesis(founders: Iterable[FounderKeys], *, parameters: Parameters | None = None) -> Genesis:

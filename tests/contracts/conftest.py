@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.store_machine import Machine, SimulatedDisk, SqliteDisk
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 
 
 @pytest.fixture(params=["sqlite", "memory"])

@@ -20,7 +20,8 @@ from protocol.journal import (
 from protocol.operations import Ballot, Unbond
 from protocol.units import Height, Ppm, Round, Stake, View
 from tests.contracts.store_machine import Machine, SimulatedDisk
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.sim.memory_disk import MemoryDisk
 from tests.sim.memory_store import MemoryStore
 from tests.values import make_digest

@@ -26,7 +26,8 @@ from protocol.refusals import Refusal
 from protocol.units import ZERO_DIGEST, Ppm, Round, Stake, View
 from protocol.votes import VoteKind
 from tests.contracts.store_machine import Machine
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.values import make_digest
 
 

@@ -18,7 +18,8 @@ from protocol.journal import ScoreRecord
 from protocol.operations import Bond, Payload, Unbond
 from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Ppm, View
-from tests.helpers import LedgerBuilder, make_digest, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_digest
 from tests.node.fakes import TrioClock
 from tests.sim.memory_disk import MemoryDisk
 from tests.sim.memory_store import MemoryStore

@@ -11,7 +11,8 @@ from protocol.interface import FinalizedBlock, Persist, PersistBlock
 from protocol.journal import OwnVoteRecord
 from protocol.units import View
 from protocol.votes import VoteKind, sign_vote
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
 from protocol.interface import BlockFetched, BlocksFetched, FinalizedBlock
 from protocol.units import Digest, Height, MemberId, View
-from tests.helpers import LedgerBuilder, make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_genesis
 from tests.sim.memory_transport import MemoryNetwork, MemoryTransport, open_memory_network
 
 FOUNDERS = make_founders(4)

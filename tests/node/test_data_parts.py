@@ -4,7 +4,8 @@ import pytest
 
 from node.data_parts import compute_data_part
 from node.errors import ConfigError
-from tests.helpers import make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import make_genesis
 from tests.newcomers import make_newcomer
 
 GENESIS = make_genesis(make_founders(3))

@@ -23,7 +23,8 @@ from node.json_values import JsonObject, get_object
 from node.observations import describe_round
 from node.testnet import NodeProcess, NodeSpec
 from protocol.parameters import AggregationRule
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 
 PLAN = DemoPlan(
     directory=Path("nowhere"),

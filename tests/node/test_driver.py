@@ -43,7 +43,8 @@ from protocol.key_work import KeyHolder
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.messages import Proposal
 from protocol.units import MemberId, Millis, Ppm, Round
-from tests.helpers import LedgerBuilder, make_digest, make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_digest, make_genesis
 from tests.node.fakes import FakeLearner, ScriptedCore, TrioClock
 from tests.sim.memory_disk import MemoryDisk
 from tests.sim.memory_store import MemoryStore

@@ -14,7 +14,7 @@ from node.errors import ConfigError, HomeLocked
 from node.genesis_file import save_genesis
 from node.home import Home, HomeLock, HomePaths, init_home, load_home
 from protocol.genesis import Genesis
-from tests.helpers import make_founders
+from tests.founders import make_founders
 from tests.node.foundings import make_cards_genesis
 
 HOLD_LOCK = """

@@ -12,7 +12,8 @@ from protocol import units
 from protocol.codec import encode
 from protocol.genesis import Genesis
 from protocol.outcomes import RoundRecord
-from tests.helpers import LedgerBuilder, make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_genesis
 
 
 def test_a_genesis_document_goes_there_and_back() -> None:

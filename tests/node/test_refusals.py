@@ -16,7 +16,8 @@ from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.operations import Bond, compute_operation_id
 from protocol.refusals import Refusal
 from protocol.units import Digest, Stake
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.node.store_homes import StoreHome
 
 FREE = SENTENCES[Refusal.BOND_EXCEEDS_FREE]

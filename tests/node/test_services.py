@@ -30,7 +30,8 @@ from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
 from protocol.interface import FinalizedBlock, TimeAdvanced, WorkFailed
 from protocol.units import Digest, Height, MemberId, Round, View
-from tests.helpers import LedgerBuilder, make_digest, make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_digest, make_genesis
 from tests.node.fakes import TrioClock
 
 FOUNDERS = make_founders(2)

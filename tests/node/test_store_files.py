@@ -17,7 +17,8 @@ from protocol.codec import encode
 from protocol.interface import Persist
 from protocol.journal import BlockRecord, ScoreRecord
 from protocol.units import Height, Ppm
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.node.store_homes import StoreHome, get_vote_views, make_store_home
 from tests.values import make_digest
 

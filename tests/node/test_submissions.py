@@ -11,7 +11,8 @@ from protocol.observations import BlockExecuted
 from protocol.operations import Bond, Unbond, compute_operation_id
 from protocol.refusals import Refusal
 from protocol.units import Digest, Stake
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 
 
 async def test_two_equal_requests_are_told_apart_and_other_operations_are_nobodys() -> None:

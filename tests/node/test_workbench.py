@@ -36,7 +36,8 @@ from protocol.interface import (
 )
 from protocol.observations import BlockExecuted
 from protocol.units import Digest, MemberId, Ppm, Round
-from tests.helpers import SCHEMA, LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import SCHEMA, LedgerBuilder
 from tests.node.fakes import FakeLearner, make_model_bytes, make_update_bytes
 from tests.sim.memory_transport import open_memory_network
 

@@ -26,7 +26,8 @@ from protocol.parameters import Parameters
 from protocol.restored import Restored
 from protocol.units import Digest, Epoch, Millis, Sequence, Stake, View
 from protocol.votes import VoteKind, sign_vote
-from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, encode_operation, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import CREATED_MS, LedgerBuilder, encode_operation
 from tests.protocol.consensus.rig import get_messages
 from tests.values import make_digest, make_manifest
 

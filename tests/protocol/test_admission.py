@@ -23,7 +23,8 @@ from protocol.operations import OPERATION_BYTES_MAX, Bond
 from protocol.units import Digest, Epoch, Sequence, Signature, Stake, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote
-from tests.helpers import FounderKeys, encode_operation, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import encode_operation
 from tests.protocol.consensus.rig import (
     CHAIN,
     FINALIZE,

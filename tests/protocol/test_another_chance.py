@@ -9,7 +9,8 @@ from protocol.journal import OwnBallotRecord, Record
 from protocol.operations import Payload, RevealBallot, SealBallot, SubmitUpdate
 from protocol.outcomes import Phase, RoundRecord, Verdict
 from protocol.units import MemberId
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.protocol.desk import CANDIDATE, PARAMETERS, Desk, trained
 from tests.values import make_digest, make_manifest
 

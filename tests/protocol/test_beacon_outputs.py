@@ -16,7 +16,8 @@ from protocol.outcomes import Phase
 from protocol.parameters import Parameters
 from protocol.units import BlsScalar, Epoch, MemberId, Millis, Round
 from tests.ceremonies import get_share, make_proof, run_ceremony
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 
 PARAMETERS = Parameters(epoch_blocks=8, timeout_view_ms=Millis(500))
 NOW = Millis(1_000)

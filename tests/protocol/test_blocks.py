@@ -16,7 +16,7 @@ from protocol.blocks import (
 )
 from protocol.errors import InvalidMessage
 from protocol.units import BlsSignature, Digest, Epoch, Height, MemberId, Millis, Round, View
-from tests.helpers import FounderKeys, make_founders
+from tests.founders import FounderKeys, make_founders
 from tests.values import make_digest
 
 CHAIN, OTHER_CHAIN = make_digest("chain"), make_digest("other chain")

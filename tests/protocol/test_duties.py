@@ -18,7 +18,8 @@ from protocol.learning.artifact_format import compute_model_size_bytes
 from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import SubmitUpdate
 from protocol.units import Ppm, Round
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.protocol.desk import (
     CANDIDATE,
     PARAMETERS,

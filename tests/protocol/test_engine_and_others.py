@@ -24,7 +24,8 @@ from protocol.observations import OffenceSeen
 from protocol.operations import Bond, ReportEvidence, decode_operation
 from protocol.units import Millis, Sequence, Signature, Stake
 from protocol.votes import VoteKind
-from tests.helpers import CREATED_MS, encode_operation, make_founders
+from tests.founders import make_founders
+from tests.helpers import CREATED_MS, encode_operation
 from tests.newcomers import make_newcomer
 from tests.protocol.lone_engine import (
     get_observed,

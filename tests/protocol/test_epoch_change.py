@@ -24,7 +24,8 @@ from protocol.parameters import Parameters
 from protocol.succession import EARLY_PER_MEMBER_MAX
 from protocol.units import Epoch, Height, Millis, View
 from protocol.votes import Vote, VoteKind, build_certificate, sign_vote
-from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, certify, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import CREATED_MS, LedgerBuilder, certify
 from tests.protocol.consensus.rig import get_messages
 from tests.protocol.lone_engine import Node, get_observed, get_operations, get_votes, of_kind
 from tests.values import make_digest

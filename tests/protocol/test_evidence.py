@@ -17,7 +17,8 @@ from protocol.evidence import (
 )
 from protocol.units import Digest, Epoch, Millis, Signature, View
 from protocol.votes import Vote, VoteKind, sign_vote
-from tests.helpers import FounderKeys, LedgerBuilder, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import LedgerBuilder
 from tests.values import make_digest
 
 BUILDER = LedgerBuilder(make_founders(4))

@@ -10,7 +10,8 @@ from protocol.genesis import Genesis, TaskSpec, check_genesis, compute_chain_id,
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.ledger.state import build_validator_set
 from protocol.units import Bps, Millis, Stake
-from tests.helpers import make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import make_genesis
 
 GENESIS = make_genesis(make_founders(3))
 FIRST, SECOND, THIRD = GENESIS.founders

@@ -10,7 +10,8 @@ from protocol.holdings import AHEAD_PER_MEMBER_MAX, Holdings
 from protocol.operations import Operation, SubmitUpdate, decode_operation
 from protocol.outcomes import Phase
 from protocol.units import Digest, MemberId
-from tests.helpers import SCHEMA, LedgerBuilder, make_digest, make_founders, make_manifest
+from tests.founders import make_founders
+from tests.helpers import SCHEMA, LedgerBuilder, make_digest, make_manifest
 
 
 def make_holdings(builder: LedgerBuilder) -> Holdings:

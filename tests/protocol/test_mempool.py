@@ -7,7 +7,8 @@ import pytest
 from protocol.mempool import PENDING_PER_MEMBER_MAX, Mempool
 from protocol.operations import SubmitUpdate, Unbond, decode_operation
 from protocol.units import Sequence, Stake
-from tests.helpers import FounderKeys, LedgerBuilder, encode_operation, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import LedgerBuilder, encode_operation
 from tests.values import make_digest, make_manifest
 
 

@@ -26,7 +26,8 @@ from protocol.seeds import (
     sign_seed_reveal,
 )
 from protocol.units import ZERO_DIGEST, BlsPublicKey, BlsSignature, Millis, Round, SeedSecret
-from tests.helpers import make_founders, make_genesis
+from tests.founders import make_founders
+from tests.helpers import make_genesis
 from tests.values import make_digest
 
 QUICKNET = json.loads((Path(__file__).parents[1] / "vectors" / "drand_quicknet.json").read_text(encoding="utf-8"))

@@ -17,7 +17,8 @@ from protocol.votes import (
     sign_vote,
     split_certificate,
 )
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.values import make_digest
 
 BUILDER = LedgerBuilder(make_founders(4))

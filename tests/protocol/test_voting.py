@@ -15,7 +15,8 @@ from protocol.operations import RevealBallot, SealBallot, compute_seal
 from protocol.outcomes import Phase
 from protocol.parameters import Preset
 from protocol.units import Ppm, Round
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.protocol.desk import (
     CANDIDATE,
     PARAMETERS,

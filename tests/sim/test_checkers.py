@@ -23,7 +23,8 @@ from protocol.journal import OwnVoteRecord
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.units import Stake, View, Weight
 from protocol.votes import Certificate, VoteKind
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.sim.checkers import check_supply
 from tests.sim.cluster import Cluster, Setting
 from tests.sim.keys import make_genesis, make_keys

@@ -16,7 +16,8 @@ from protocol.outcomes import BlockOutcome, RoundRecord
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import Stake, View
-from tests.helpers import LedgerBuilder, make_ballot, make_equivocation, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_equivocation
 
 SETTLED = 4
 """The height at which the first round of :func:`build_chain` settles."""

@@ -6,7 +6,8 @@ from functools import cache
 from protocol.operations import Leave
 from protocol.parameters import Parameters
 from protocol.votes import check_certificate
-from tests.helpers import LedgerBuilder, certify, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, certify
 from tests.protocol.audit.chains import expect_failure, verify, write
 
 EPOCH_BLOCKS = 3

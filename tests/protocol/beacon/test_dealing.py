@@ -23,7 +23,8 @@ from protocol.crypto import Domain
 from protocol.errors import InvalidMessage
 from protocol.operations import PostDeal
 from protocol.units import BlsProof, BlsPublicKey, Epoch, MemberId, Round, SharedPoint
-from tests.helpers import make_digest, make_founders
+from tests.founders import make_founders
+from tests.helpers import make_digest
 
 FOUNDERS = sorted(make_founders(4), key=lambda keys: keys.member)
 CEREMONY = Ceremony(

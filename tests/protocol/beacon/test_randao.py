@@ -2,7 +2,8 @@
 
 from protocol.beacon.randao import compute_first_mix, fold_mix
 from protocol.units import BlsSignature
-from tests.helpers import LedgerBuilder, make_digest, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_digest
 
 REVEALS = (BlsSignature(bytes([1]) * 48), BlsSignature(bytes([2]) * 48))
 

@@ -25,7 +25,8 @@ from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.parameters import Parameters
 from protocol.units import Digest, Epoch, Height, Millis, View
 from protocol.votes import Certificate, Vote, VoteKind, build_certificate, sign_vote
-from tests.helpers import CREATED_MS, FounderKeys, LedgerBuilder, make_founders
+from tests.founders import FounderKeys, make_founders
+from tests.helpers import CREATED_MS, LedgerBuilder
 
 PARAMETERS: Final = Parameters(
     timeout_view_ms=Millis(1_000),

@@ -8,7 +8,7 @@ from protocol.journal import CertificateRecord, OwnVoteRecord, VotingFloorRecord
 from protocol.observations import VotingResumed, VotingSuspended
 from protocol.units import View
 from protocol.votes import VoteKind
-from tests.helpers import make_founders
+from tests.founders import make_founders
 from tests.protocol.consensus.rig import (
     FINALIZE,
     LEDGER,

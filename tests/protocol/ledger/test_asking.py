@@ -11,7 +11,8 @@ from protocol.operations import Approve, Join, Payload, Unbond
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder
 from tests.newcomers import BOND, make_newcomer
 from tests.values import make_digest
 

@@ -10,7 +10,8 @@ from protocol.ledger.transition import check_block_operations
 from protocol.operations import Bond, Operation, decode_operation
 from protocol.parameters import Parameters
 from protocol.units import MemberId, Sequence, Stake
-from tests.helpers import LedgerBuilder, encode_operation, make_digest, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, encode_operation, make_digest
 
 
 @pytest.fixture

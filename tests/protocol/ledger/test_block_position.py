@@ -11,7 +11,8 @@ from protocol.errors import InvalidBlock
 from protocol.ledger.transition import apply_block
 from protocol.operations import Bond
 from protocol.units import Epoch, Height, Millis, Stake, View
-from tests.helpers import SCHEMA, LedgerBuilder, make_digest, make_founders
+from tests.founders import make_founders
+from tests.helpers import SCHEMA, LedgerBuilder, make_digest
 
 Change = Callable[[BlockHeader], BlockHeader]
 

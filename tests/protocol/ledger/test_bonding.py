@@ -13,7 +13,8 @@ from protocol.outcomes import StakeMove, StakeReason
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import Epoch, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder
 
 
 @pytest.fixture

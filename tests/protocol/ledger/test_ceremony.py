@@ -12,7 +12,8 @@ from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import Epoch, Millis, Stake
 from tests.ceremonies import complain, get_ceremony, make_deal, make_proof, run_ceremony, spoil_share
-from tests.helpers import STAKE, LedgerBuilder, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder
 
 PARAMETERS = Parameters(
     epoch_blocks=8, slash_ceremony=Stake(3_000_000), beacon_wait_ms=Millis(2_000), beacon_wait_blocks=3

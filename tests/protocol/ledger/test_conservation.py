@@ -15,18 +15,8 @@ from protocol.operations import Bond, Payload, ReportEvidence, RevealBallot, Sea
 from protocol.outcomes import StakeMove, StakeReason
 from protocol.parameters import Parameters, Preset, make_paper_parameters
 from protocol.units import Millis, Stake, View
-from tests.helpers import (
-    SCHEMA,
-    STAKE,
-    FounderKeys,
-    LedgerBuilder,
-    make_ballot,
-    make_digest,
-    make_equivocation,
-    make_founders,
-    make_manifest,
-    make_salt,
-)
+from tests.founders import STAKE, FounderKeys, make_founders
+from tests.helpers import SCHEMA, LedgerBuilder, make_ballot, make_digest, make_equivocation, make_manifest, make_salt
 
 MEMBER_COUNT = 5
 NEUTRAL = replace(

@@ -14,7 +14,8 @@ from protocol.outcomes import BlockOutcome, StakeMove, StakeReason
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import Bps, Epoch, Stake, View
-from tests.helpers import STAKE, LedgerBuilder, make_digest, make_equivocation, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_digest, make_equivocation
 
 
 @pytest.fixture

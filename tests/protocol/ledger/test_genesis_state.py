@@ -9,7 +9,8 @@ from protocol.ledger.transition import get_deadline_ms
 from protocol.outcomes import Phase
 from protocol.parameters import Parameters
 from protocol.units import Round, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_digest, make_founders, make_genesis
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_digest, make_genesis
 
 
 def test_every_founder_is_bonded_and_the_supply_is_all_stake() -> None:

@@ -4,7 +4,8 @@ from protocol.ledger.settlement import compute_lineage_digest
 from protocol.ledger.state import ACCEPTED_MODELS_MAX
 from protocol.outcomes import Verdict
 from protocol.parameters import Parameters, make_paper_parameters
-from tests.helpers import LedgerBuilder, make_ballot, make_candidate, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_candidate
 
 
 def test_an_accepted_candidate_becomes_the_model_and_the_next_base() -> None:

@@ -11,7 +11,8 @@ from protocol.outcomes import StakeMove, StakeReason
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import Bps, Epoch, MemberId, Stake, View
-from tests.helpers import STAKE, LedgerBuilder, make_equivocation, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_equivocation
 from tests.newcomers import BOND, make_newcomer
 
 EPOCH_BLOCKS = 4

@@ -11,7 +11,8 @@ from protocol.operations import Ballot
 from protocol.outcomes import RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters
 from protocol.units import MemberId, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_digest, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest
 
 RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000))
 Total = dict[tuple[MemberId, StakeReason], int]

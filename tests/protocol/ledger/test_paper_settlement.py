@@ -9,7 +9,8 @@ from protocol.outcomes import RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters, check_parameters, make_paper_parameters
 from protocol.refusals import Refusal
 from protocol.units import MICRO_TOKENS_PER_TOKEN, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_digest, make_founders
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest
 
 PAPER = make_paper_parameters(Parameters(), member_count=10)
 TOKENS = MICRO_TOKENS_PER_TOKEN

@@ -11,7 +11,8 @@ from protocol.outcomes import Phase, RoundRecord, StakeReason, Verdict
 from protocol.parameters import Parameters, make_paper_parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Sequence, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_candidate, make_digest, make_founders, make_reveal
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_candidate, make_digest, make_reveal
 
 RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000))
 ONE = (True, False)

@@ -11,7 +11,8 @@ from protocol.operations import Unbond
 from protocol.outcomes import Phase, Verdict
 from protocol.parameters import Parameters
 from protocol.units import Millis, Round, Stake
-from tests.helpers import STAKE, LedgerBuilder, make_ballot, make_digest, make_founders, make_manifest
+from tests.founders import STAKE, make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_manifest
 
 
 @pytest.fixture

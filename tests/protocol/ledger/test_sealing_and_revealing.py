@@ -8,7 +8,8 @@ from protocol.operations import Ballot, Payload, SealBallot, compute_seal
 from protocol.outcomes import Phase
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
-from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_founders, make_reveal, make_salt
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_reveal, make_salt
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from protocol.ledger.state import LedgerState, get_account
 from protocol.operations import Bond, Unbond, compute_operation_id, decode_operation
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Stake
-from tests.helpers import LedgerBuilder, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
 from tests.values import SCHEMA, make_digest
 
 

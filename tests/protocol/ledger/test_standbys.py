@@ -9,7 +9,8 @@ from protocol.outcomes import Phase, Replacement, RoundRecord, StakeReason, Verd
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId
-from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_founders, make_manifest
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_manifest
 
 PARAMETERS = replace(Parameters(), voter_count_max=3)
 """Of seven members two propose, three vote and two stand by."""

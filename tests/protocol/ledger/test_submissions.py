@@ -10,7 +10,8 @@ from protocol.outcomes import Phase
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
-from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_founders, make_manifest
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_manifest
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from protocol.ledger.state import compute_state_root
 from protocol.operations import Unbond
 from protocol.parameters import AggregationRule, Parameters, Preset
 from protocol.units import Bps, Millis, Round, Stake
-from tests.helpers import LedgerBuilder, make_ballot, make_founders
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder, make_ballot
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "ledger.json"
 PARAMETERS = Parameters(
