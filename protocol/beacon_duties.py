@@ -69,14 +69,14 @@ class BeaconDuties:
     def plan(self, state: LedgerState, now_ms: Millis) -> BeaconPlan:
         """Return what follows from the ledger's state after the last final block."""
         shares = self._shares.plan(state)
-        had_proof = self._outputs.get_proof(()) is not None
+        had_proof = self._outputs.get_proof(state, ()) is not None
         effects = self._outputs.follow(state, self._shares.shares, now_ms)
         return BeaconPlan(
             effects=(*shares.effects, *effects),
             payloads=tuple(shares.payloads),
-            has_new_proof=not had_proof and self._outputs.get_proof(()) is not None,
+            has_new_proof=not had_proof and self._outputs.get_proof(state, ()) is not None,
         )
 
-    def get_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
-        """Return the output to put into the next block, unless an unfinalized one has it already (B2)."""
-        return self._outputs.get_proof(branch)
+    def get_proof(self, state: LedgerState, branch: tuple[Block, ...]) -> BeaconProof | None:
+        """Return the output to put into the next block, if a round waits for it and no block has it yet (B2)."""
+        return self._outputs.get_proof(state, branch)

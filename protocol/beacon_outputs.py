@@ -93,11 +93,12 @@ class BeaconOutputs:
             effects += self._combine(waiting.round, key)
         return effects
 
-    def get_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
-        """Return the output to put into the next block, unless an unfinalized one has it already."""
-        if any(block.header.beacon == self._proof for block in branch):
+    def get_proof(self, state: LedgerState, branch: tuple[Block, ...]) -> BeaconProof | None:
+        """Return the output to put into the next block: none if no round waits for it, or an unfinalized one has it."""
+        waiting, proof = _get_waiting_round(state), self._proof
+        if waiting is None or proof is None or proof.round != waiting.round:
             return None
-        return self._proof
+        return None if any(block.header.beacon == proof for block in branch) else proof
 
     def _forget(self, state: LedgerState) -> None:
         current = _get_waiting_round(state)
@@ -115,6 +116,7 @@ class BeaconOutputs:
         held = self._partials.setdefault((waiting.round, key.epoch), {})
         mine = held.get(self._key.member)
         if share is None:
+            self.resend_ms = None
             return []
         if mine is None:
             mine = held[self._key.member] = sign_partial(share, waiting.round)

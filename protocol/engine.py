@@ -186,7 +186,7 @@ class Engine:
 
     def get_beacon_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
         """Return the beacon's output for the next block (B2)."""
-        return self._beacon.get_proof(branch)
+        return self._beacon.get_proof(self.state, branch)
 
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves (C3)."""
@@ -202,7 +202,7 @@ class Engine:
         """Return whether there is something to order, or a deadline has passed (C12)."""
         if self._mempool.has_any(self.state, branch, self._is_ready):
             return True
-        if self._beacon.get_proof(branch) is not None:
+        if self._beacon.get_proof(self.state, branch) is not None:
             return True
         if branch:
             return False

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from protocol.beacon_outputs import BeaconOutputs
+from protocol.blocks import BeaconProof, Block
 from protocol.bls import sign_partial
 from protocol.codec import decode
 from protocol.errors import InvalidMessage, PrematureMessage, StaleMessage
@@ -54,6 +55,9 @@ class Bench:
         for partial in partials:
             self.outputs.on_partial(partial, self.builder.state)
 
+    def get_proof(self, *branch: Block) -> BeaconProof | None:
+        return self.outputs.get_proof(self.builder.state, branch)
+
     def follow(self, now_ms: Millis = NOW) -> list[Effect]:
         return self.outputs.follow(self.builder.state, self.get_shares(0), now_ms)
 
@@ -93,6 +97,23 @@ def test_no_partial_leaves_without_a_share(bench: Bench) -> None:
     assert bench.outputs.follow(bench.builder.state, {}, NOW) == []
 
 
+def test_without_a_share_nothing_is_to_be_sent_again(bench: Bench) -> None:
+    """A time that stays in the past would wake the node for ever."""
+    bench.follow()
+    assert bench.outputs.resend_ms is not None
+    bench.outputs.follow(bench.builder.state, {}, NOW)
+    assert bench.outputs.resend_ms is None
+
+
+def test_an_output_that_is_on_the_ledger_is_not_put_into_another_block(bench: Bench) -> None:
+    bench.hear(*[bench.make_partial(founder) for founder in (1, 2, 3)])
+    bench.follow()
+    proof = bench.get_proof()
+    assert proof is not None
+    bench.builder.add_block(beacon=proof)
+    assert bench.get_proof() is None
+
+
 def test_a_partial_is_sent_again_while_the_round_waits(bench: Bench) -> None:
     (first,) = get_partials(bench.follow())
     assert bench.outputs.resend_ms == NOW + 500
@@ -109,18 +130,18 @@ def test_a_clock_that_is_put_back_does_not_keep_a_partial_waiting(bench: Bench) 
 @pytest.mark.parametrize("others", [(1, 2), (3, 1), (2, 3, 1)])
 def test_a_threshold_of_partials_makes_the_output(bench: Bench, others: tuple[int, ...]) -> None:
     bench.hear(*[bench.make_partial(founder) for founder in others])
-    assert bench.outputs.get_proof(()) is None
+    assert bench.get_proof() is None
     bench.follow()
     proof = make_proof(bench.builder, bench.builder.state.beacon_keys[0], bench.round)
-    assert bench.outputs.get_proof(()) == proof
+    assert bench.get_proof() == proof
     block = bench.builder.build_block(beacon=proof)
-    assert bench.outputs.get_proof((block,)) is None
+    assert bench.get_proof(block) is None
 
 
 def test_too_few_partials_make_nothing(bench: Bench) -> None:
     bench.hear(bench.make_partial(1))
     bench.follow()
-    assert bench.outputs.get_proof(()) is None
+    assert bench.get_proof() is None
 
 
 def test_whoever_lies_is_found_out_and_heard_no_more(bench: Bench) -> None:
@@ -129,7 +150,7 @@ def test_whoever_lies_is_found_out_and_heard_no_more(bench: Bench) -> None:
     bench.hear(*lies)
     effects = bench.follow()
     assert sorted(get_blamed(effects)) == sorted(partial.member for partial in lies)
-    assert bench.outputs.get_proof(()) is None
+    assert bench.get_proof() is None
     with pytest.raises(StaleMessage, match="wrong partial"):
         bench.outputs.check_wanted(bench.make_partial(1), bench.builder.state)
 
@@ -138,7 +159,7 @@ def test_a_lie_does_not_keep_the_output_back(bench: Bench) -> None:
     lie = replace(bench.make_partial(1), signature=bench.make_partial(2).signature)
     bench.hear(lie, bench.make_partial(2), bench.make_partial(3))
     bench.follow()
-    assert bench.outputs.get_proof(()) is not None
+    assert bench.get_proof() is not None
 
 
 @pytest.mark.parametrize(
@@ -170,8 +191,8 @@ def test_the_next_rounds_partials_are_kept_for_it(bench: Bench) -> None:
     proof = make_proof(bench.builder, bench.builder.state.beacon_keys[0], bench.round)
     bench.builder.add_block(beacon=proof)
     bench.follow()
-    assert bench.outputs.get_proof(()) is None
+    assert bench.get_proof() is None
     bench.builder.pass_deadlines()
     assert bench.round == coming
     bench.follow()
-    assert bench.outputs.get_proof(()) == make_proof(bench.builder, bench.builder.state.beacon_keys[0], coming)
+    assert bench.get_proof() == make_proof(bench.builder, bench.builder.state.beacon_keys[0], coming)
