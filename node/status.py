@@ -103,6 +103,7 @@ class Informant:
             "weights": _describe_weights(build_validator_set(state), self._member, peers),
             "members_connected": sum(peer.is_connected for peer in peers if peer.member in others),
             "members_other": len(others),
+            "beacon": _describe_key(state),
             "round": None if state.round is None else self._describe_open_round(state.round),
             "rounds_settled": state.rounds_settled,
             "rounds_max": self._genesis.parameters.rounds_max,
@@ -263,6 +264,18 @@ class Informant:
 def get_weight(state: LedgerState, member: MemberId) -> Weight:
     """Return what a member's vote counts in this epoch; 0 if it is no validator."""
     return next((entry.weight for entry in state.validators if entry.member == member), Weight(0))
+
+
+def _describe_key(state: LedgerState) -> JsonObject:
+    """Return which group key rounds are drawn with, and how far the key generation of the epoch is (B4)."""
+    key = state.beacon_keys[-1] if state.beacon_keys else None
+    return {
+        "key_epoch": None if key is None else key.epoch,
+        "public_key": None if key is None else key.public_key.hex(),
+        "holder_count": 0 if key is None else len(key.holders),
+        "threshold": 0 if key is None else key.threshold,
+        "deal_count": sum(not entry.is_disqualified for entry in state.deals),
+    }
 
 
 def _describe_weights(validators: ValidatorSet, me: MemberId, peers: Iterable[PeerStatus]) -> JsonObject:

@@ -45,10 +45,19 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         ("members connected", f"{answer['members_connected']} of {answer['members_other']}"),
         ("weight connected", format_weights(get_object(answer["weights"]))),
         ("votes in consensus", "yes" if answer["is_voting"] is True else f"NO: {answer['not_voting_reason']}"),
+        ("beacon", _describe_beacon(get_object(answer["beacon"]))),
         ("model", f"{_shorten(answer['model'])} of task {answer['task']}"),
         *_describe_round_rows(answer),
     ]
     print_table("node", ("what", "value"), rows)
+
+
+def _describe_beacon(beacon: "JsonObject") -> str:
+    dealt = f"{beacon['deal_count']} deals for the next epoch's key"
+    if beacon["key_epoch"] is None:
+        return f"no group key yet, rounds are drawn degraded; {dealt}"
+    shares = f"{beacon['threshold']} of {beacon['holder_count']} make an output"
+    return f"group key {_shorten(beacon['public_key'])} since epoch {beacon['key_epoch']}, {shares}; {dealt}"
 
 
 def peers(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:

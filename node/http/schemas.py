@@ -87,6 +87,15 @@ _STATUS: Final = make_object(
         ),
         "members_connected": COUNT,
         "members_other": COUNT,
+        "beacon": make_object(
+            {
+                "key_epoch": make_nullable(COUNT),
+                "public_key": make_nullable(TEXT),
+                "holder_count": COUNT,
+                "threshold": COUNT,
+                "deal_count": COUNT,
+            }
+        ),
         "round": make_nullable(_OPEN_ROUND),
         "rounds_settled": COUNT,
         "rounds_max": COUNT,

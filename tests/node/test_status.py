@@ -50,6 +50,7 @@ async def test_the_status_names_round_phase_roles_and_place() -> None:
         status = get_object(await desk.ask({"command": "status"}))
     assert (status["height"], status["rounds_settled"]) == (builder.state.height, 1)
     assert status["state_root"] == compute_state_root(builder.state).hex()
+    assert get_object(status["beacon"])["key_epoch"] is None
     assert (status["members_connected"], status["members_other"]) == (1, 3)
     current = get_object(status["round"])
     assert (current["round"], current["phase"]) == (2, "TRAIN")
