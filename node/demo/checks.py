@@ -57,5 +57,9 @@ def verify_ledger(spec: NodeSpec, expected: Ledger) -> Check:
     except AuditFailure as failure:
         return Check(name="exported ledger verifies", holds=False, detail=str(failure))
     holds = (report.height, report.state_root.hex()) == (expected.height, expected.root)
-    detail = f"height {report.height}, root {report.state_root.hex()[:8]}, {report.certificate_count} certificates"
+    outputs = sum(drawn.proof is not None for key in report.beacon_keys for drawn in key.outputs)
+    detail = (
+        f"height {report.height}, root {report.state_root.hex()[:8]}, {report.certificate_count} certificates, "
+        f"{outputs} of {report.rounds} rounds drawn by the threshold beacon"
+    )
     return Check(name="exported ledger verifies", holds=holds, detail=detail)

@@ -87,6 +87,7 @@ def _format_next_steps(findings: Findings) -> list[str]:
     return [
         f"the nodes' homes are in {findings.directory}; try next:",
         f"  pnyx ledger export --home {home} -o ledger.pnyx && pnyx verify ledger.pnyx",
+        f"  pnyx beacon export --home {home} -o beacon.json",
         f"  pnyx model export --home {home} -o model.safetensors",
         f"  pnyx run --home {home}",
     ]
