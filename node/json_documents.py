@@ -18,7 +18,19 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from protocol.codec import INT64_MIN, UINT64_MAX
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, SeedSecret, Signature
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    EncryptedShare,
+    MemberId,
+    Salt,
+    SeedSecret,
+    SharedPoint,
+    Signature,
+)
 
 T = TypeVar("T")
 
@@ -32,6 +44,10 @@ _BYTES_LENGTHS: Final[dict[object, int]] = {
     Signature: 64,
     BlsPublicKey: 96,
     BlsSignature: 48,
+    BlsScalar: 32,
+    BlsProof: 64,
+    SharedPoint: 96,
+    EncryptedShare: 32,
     Salt: 32,
     SeedSecret: 32,
 }

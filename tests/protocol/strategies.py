@@ -19,7 +19,19 @@ from protocol.ledger.state import LedgerState
 from protocol.messages import ConsensusMessage, OperationMessage
 from protocol.operations import Operation
 from protocol.outcomes import BlockOutcome
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import (
+    BlsProof,
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    EncryptedShare,
+    MemberId,
+    Salt,
+    SeedSecret,
+    SharedPoint,
+    Signature,
+)
 from protocol.votes import VoteContent
 
 CLASSES: Final[tuple[Hashable, ...]] = (
@@ -43,7 +55,12 @@ BYTES_COUNT: Final[dict[object, int]] = {
     Signature: 64,
     BlsPublicKey: 96,
     BlsSignature: 48,
+    BlsScalar: 32,
+    BlsProof: 64,
+    SharedPoint: 96,
+    EncryptedShare: 32,
     Salt: 32,
+    SeedSecret: 32,
 }
 ITEMS_MAX: Final = 2
 INTEGER_EDGES: Final = (0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
