@@ -61,6 +61,7 @@ BYTES_COUNT: Final[dict[object, int]] = {
     EncryptedShare: 32,
     SeedSecret: 32,
     Salt: 32,
+    SeedSecret: 32,
 }
 ITEMS_MAX: Final = 2
 INTEGER_EDGES: Final = (0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
