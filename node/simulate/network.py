@@ -8,7 +8,7 @@ artifacts lie where everybody finds them. Attackers train after the honest propo
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from node.keys import NodeKeys
 from node.simulate.postman import Postman
@@ -32,8 +32,12 @@ from protocol.interface import (
     FetchBlock,
     FetchBlocks,
     FinalizedBlock,
+    ForgetArtifacts,
     Input,
+    Observe,
+    Persist,
     PersistBlock,
+    SetMembers,
     TimeAdvanced,
     TrainModel,
     WitnessHeard,
@@ -167,9 +171,11 @@ class SimulatedNetwork:
                         self.time.after(GOSSIP_MS, partial(self.handle, node, done))
                 case AskWitnesses() | FetchBlocks() | FetchBlock():
                     self.time.after(GOSSIP_MS, partial(self._answer, node, effect))
-                case _:
+                case Persist() | SetMembers() | ForgetArtifacts() | Observe():
                     # Nobody's disk fails here, everybody may connect, and nobody watches.
                     pass
+                case _:
+                    assert_never(effect)
 
     def _finish(self, node: SimulatedNode, compute: Callable[[], Input | None]) -> None:
         event = compute()
@@ -226,6 +232,8 @@ class SimulatedNetwork:
                     if block is not None:
                         self.handle(node, BlockFetched(block=block))
                         return
+            case _:
+                assert_never(order)
 
     # What the network keeps.
 

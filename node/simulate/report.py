@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.simulate.archive import FiledRun
 
@@ -20,6 +20,9 @@ class Group:
     rule: str
     nodes: int
 
+
+_LAST_ROUNDS: Final = 10
+"""Where updates are joined without a gate, one round more or less can mean a good or a bad model."""
 
 Groups: TypeAlias = dict[Group, list[FiledRun]]
 
@@ -91,6 +94,7 @@ def _format_table(groups: Groups) -> list[str]:
         "defence",
         "score before",
         "score after",
+        "lowest of the last ten",
         "rounds rejected",
         "malicious evicted",
         "all out after round",
@@ -107,6 +111,7 @@ def _format_table(groups: Groups) -> list[str]:
             describe_group(group),
             _format_of(runs, "score_initial", 3),
             _format_of(runs, "score_final", 3),
+            format_spread([min(run.scores[-_LAST_ROUNDS:]) for run in runs], 3),
             _format_of(runs, "rounds_rejected", 1),
             f"{_format_of(runs, 'evicted_malicious', 1)} of {runs[0].get_number('malicious'):.0f}",
             _format_exhaustion(runs),

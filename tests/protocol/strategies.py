@@ -59,7 +59,6 @@ BYTES_COUNT: Final[dict[object, int]] = {
     BlsProof: 64,
     SharedPoint: 96,
     EncryptedShare: 32,
-    SeedSecret: 32,
     Salt: 32,
     SeedSecret: 32,
 }

@@ -180,7 +180,7 @@ def test_a_report_tells_means_and_spreads() -> None:
     assert lines[0] == "# Two seeds"
     cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
     assert cells == [
-        "5", "digits, iid", "label_flip", "0.4", "neutral, median", "0.500", "0.800 (0.750 to 0.850)",
+        "5", "digits, iid", "label_flip", "0.4", "neutral, median", "0.500", "0.800 (0.750 to 0.850)", "0.500",
         "2.0 (1.0 to 3.0)", "2.0 of 2", "2", "0.0 of 3", "-",
     ]  # fmt: skip
 
