@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from node.commands import demo, inspect, ledger, membership, operations, run, setup, testnet
+from node.commands import beacon, demo, inspect, ledger, membership, operations, run, setup, testnet
 
 app = typer.Typer(
     name="pnyx",
@@ -22,6 +22,7 @@ genesis_app = typer.Typer(help="Make or check the document that a network starts
 card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
 model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
+beacon_app = typer.Typer(help="Show or export the random beacon that rounds are drawn from.", no_args_is_help=True)
 testnet_app = typer.Typer(help="A network of daemons on this machine, and how to break it.", no_args_is_help=True)
 
 app.command()(demo.demo)
@@ -52,6 +53,9 @@ app.add_typer(ledger_app, name="ledger")
 ledger_app.command("show")(ledger.show)
 ledger_app.command("export")(ledger.export)
 app.command()(ledger.verify)
+app.add_typer(beacon_app, name="beacon")
+beacon_app.command("show")(beacon.show)
+beacon_app.command("export")(beacon.export)
 app.add_typer(testnet_app, name="testnet")
 testnet_app.command()(testnet.create)
 testnet_app.command()(testnet.up)

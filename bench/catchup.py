@@ -30,7 +30,7 @@ from node.testnet import NodeProcess, open_testnet
 from protocol.engine import Engine, EngineConfig
 from protocol.genesis import compute_chain_id
 from protocol.interface import BlocksFetched, FinalizedBlock
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.parameters import AggregationRule
 from protocol.restored import Restored
 from protocol.units import Height, Millis

@@ -19,6 +19,7 @@ from node.catchup import BlockFetcher
 from node.driver import Driver, Hands
 from node.gate import GossipGate
 from node.inbox import INBOX_INPUTS_MAX, Inbox
+from node.keysmith import Keysmith
 from node.observations import ObservationHub
 from node.ports import Clock, Learner, RequestHandler, Service, Store, StoreContents, Transport
 from node.services import Progress, RecentBlocks, StatusService, SyncService
@@ -31,6 +32,7 @@ from protocol.bls import BlsSigningKey
 from protocol.crypto import SigningKey
 from protocol.engine import Engine, EngineConfig
 from protocol.genesis import Genesis, compute_chain_id
+from protocol.key_work import KeyHolder
 from protocol.ledger.state import get_connected_members
 from protocol.restored import Restored
 from protocol.units import Digest, Height, MemberId
@@ -121,12 +123,19 @@ class Node:
         witnesses = WitnessAsker(
             transport=transport, inbox=self.inbox, chain_id=self._chain_id, member=self._ground.key.member
         )
+        keysmith = Keysmith(
+            holder=self._build_holder(),
+            inbox=self.inbox,
+            run_blocking=self._ground.run_blocking,
+            timings=self.timings,
+        )
         hands = Hands(
             store=self._ground.store,
             transport=transport,
             fetcher=fetcher,
             witnesses=witnesses,
             workbench=workbench,
+            keysmith=keysmith,
             recent=self._recent,
             hub=self.hub,
             submissions=self.submissions,
@@ -136,10 +145,15 @@ class Node:
             await nursery.start(workbench.run)
             nursery.start_soon(fetcher.run)
             nursery.start_soon(witnesses.run)
+            nursery.start_soon(keysmith.run)
             with trio.move_on_after(QUORUM_WAIT_S):
                 await wait_connected(len(get_connected_members(self.engine.state)) * 2 // 3)
             _log.info("started", height=self.get_height(), member=self._ground.key.member, chain=self._chain_id)
             nursery.start_soon(driver.run)
+
+    def _build_holder(self) -> KeyHolder:
+        ground = self._ground
+        return KeyHolder(member=ground.key.member, bls_key=ground.bls_key, secret=ground.salt_secret)
 
     def _get_progress(self, member: MemberId) -> Progress:
         engine = self.engine

@@ -13,6 +13,7 @@ from typing import Final, Protocol, assert_never
 
 from node.catchup import BlockFetcher
 from node.inbox import Inbox
+from node.keysmith import Keysmith
 from node.observations import ObservationHub
 from node.ports import Clock, Store, Transport
 from node.services import RecentBlocks
@@ -40,6 +41,7 @@ from protocol.interface import (
     TrainModel,
 )
 from protocol.journal import BlockRecord, OwnOperationRecord, OwnProposalRecord
+from protocol.key_orders import CheckDeals, DeriveShare, JudgeDeal, MakeDeal
 from protocol.ledger.state import LedgerState
 from protocol.observations import BlockExecuted, Observation
 from protocol.units import Millis
@@ -74,6 +76,7 @@ class Hands:
     fetcher: BlockFetcher
     witnesses: WitnessAsker
     workbench: Workbench
+    keysmith: Keysmith
     recent: RecentBlocks
     hub: ObservationHub
     submissions: Submissions
@@ -173,6 +176,8 @@ class Driver:
                 self._hands.fetcher.want_body(block_hash)
             case FetchArtifact() | TrainModel() | ComputeCandidate() | EvaluateModel():
                 self._hands.workbench.start(effect)
+            case MakeDeal() | CheckDeals() | DeriveShare() | JudgeDeal():
+                self._hands.keysmith.start_nowait(effect)
             case ForgetArtifacts(digests=digests):
                 self._hands.workbench.forget(digests)
             case Observe(observation=observation):

@@ -18,7 +18,7 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
 from protocol.codec import INT64_MIN, UINT64_MAX
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import BlsPublicKey, BlsScalar, BlsSignature, Digest, MemberId, Salt, Signature
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ _BYTES_LENGTHS: Final[dict[object, int]] = {
     Signature: 64,
     BlsPublicKey: 96,
     BlsSignature: 48,
+    BlsScalar: 32,
     Salt: 32,
 }
 

@@ -13,12 +13,14 @@ import trio
 
 from node.json_values import JsonObject, JsonValue, to_hex
 from node.refusals import SENTENCES
+from protocol.blocks import BeaconProof
 from protocol.observations import (
     BlockExecuted,
     CandidateDiffers,
     EpochStarted,
     Observation,
     OffenceSeen,
+    PartialWrong,
     PhaseEntered,
     ViewFailed,
     VotingResumed,
@@ -84,9 +86,9 @@ def log_observation(observation: Observation) -> None:
             _log.debug("block_executed", height=height, view=view, operations=count, root=outcome.state_root)
             if outcome.settled is not None:
                 _log_settled(outcome.settled)
-        case EpochStarted(epoch=epoch, validator_count=count, joined=joined, left=left):
+        case EpochStarted(epoch=epoch, validator_count=count, joined=joined, left=left, key_epoch=key_epoch):
             names = {"joined": [member.hex() for member in joined], "left": [member.hex() for member in left]}
-            _log.info("epoch_started", epoch=epoch, validators=count, **names)
+            _log.info("epoch_started", epoch=epoch, validators=count, key_epoch=key_epoch, **names)
         case PhaseEntered(round=round_number, phase=phase, attempt=attempt, replaced=replaced):
             names = {"replaced": [member.hex() for member in replaced]} if replaced else {}
             _log.info("phase_entered", round=round_number, phase=phase.name, attempt=attempt, **names)
@@ -98,6 +100,8 @@ def log_observation(observation: Observation) -> None:
             _log.error("candidate_differed", round=round_number, computed=computed, accepted=accepted)
         case WorkAbandoned(round=round_number, reason=reason):
             _log.error("work_abandoned", round=round_number, reason=reason)
+        case PartialWrong(round=round_number, member=member):
+            _log.warning("partial_wrong", round=round_number, member=member)
         case VotingSuspended(reason=reason):
             _log.warning("voting_suspended", reason=reason)
         case VotingResumed(after_view=view):
@@ -142,6 +146,7 @@ def describe_observation(observation: Observation) -> JsonObject:
                 "total_weight": observation.total_weight,
                 "joined": [member.hex() for member in observation.joined],
                 "left": [member.hex() for member in observation.left],
+                "key_epoch": observation.key_epoch,
             }
         case PhaseEntered():
             described = {
@@ -161,6 +166,8 @@ def describe_observation(observation: Observation) -> JsonObject:
             described = {"round": round_number, "computed": computed.hex(), "accepted": accepted.hex()}
         case WorkAbandoned(round=round_number, reason=reason):
             described = {"round": round_number, "reason": reason}
+        case PartialWrong(round=round_number, member=member):
+            described = {"round": round_number, "member": member.hex()}
         case VotingSuspended(reason=reason):
             described = {"reason": reason}
         case VotingResumed(after_view=view):
@@ -188,6 +195,11 @@ def describe_move(move: StakeMove) -> JsonObject:
     return {"member": move.member.hex(), "reason": move.reason.name, "amount": move.amount}
 
 
+def describe_proof(proof: BeaconProof) -> JsonObject:
+    """Return an output of the threshold beacon as JSON; the signature is a compressed point on G1, in hex."""
+    return {"key_epoch": proof.key_epoch, "signature": proof.signature.hex()}
+
+
 def describe_round(record: RoundRecord) -> JsonObject:
     """Return a settled round as JSON; times are ledger time in milliseconds.
 
@@ -201,6 +213,7 @@ def describe_round(record: RoundRecord) -> JsonObject:
         "opened_ms": record.opened_ms,
         "settled_ms": record.settled_ms,
         "beacon_output": record.beacon_output.hex(),
+        "beacon": None if record.beacon is None else describe_proof(record.beacon),
         "is_degraded": record.is_degraded,
         "proposers": [member.hex() for member in record.proposers],
         "voters": [member.hex() for member in record.voters],

@@ -43,6 +43,13 @@ SENTENCES: Final[dict[Refusal, str]] = {
     Refusal.NOBODY_WAITS: "That newcomer does not wait for approval: if it is no member, ask for it (again).",
     Refusal.WRONG_BOND: "The request names another bond: look at it again and approve of that amount, or not at all.",
     Refusal.APPROVAL_REPEATED: "This member has approved already: wait for the others and the end of the epoch.",
+    Refusal.WRONG_CEREMONY: "The key generation of that epoch is over: let the node catch up, each epoch has one.",
+    Refusal.DEALING_IS_OVER: "Deals come in the first half of an epoch: the node takes part in the next one.",
+    Refusal.DEAL_REPEATED: "The member has dealt in this epoch already: the first deal counts.",
+    Refusal.DEAL_DOES_NOT_HOLD: "The deal is damaged or proves nothing: compare this node's software with the others'.",
+    Refusal.NOTHING_DEALT: "The complaint is about somebody who has not dealt: nothing is to be done.",
+    Refusal.DEALER_DISQUALIFIED: "The dealer is out already: nothing is to be done.",
+    Refusal.COMPLAINT_REPEATED: "The member has complained of this deal already: the first complaint counts.",
     Refusal.LEAVING_REPEATED: "The member has asked to leave already: it leaves when the epoch ends.",
 }
 """One sentence per refusal; none for what was executed."""

@@ -20,6 +20,8 @@ class Activity(StrEnum):
     """Waiting for other members' blocks, and decoding them."""
     PUBLISH = "publish"
     """Handing messages to the transport."""
+    KEYS = "keys"
+    """The beacon's long computations, in a thread of their own."""
     TRAIN = "train"
     AGGREGATE = "aggregate"
     EVALUATE = "evaluate"

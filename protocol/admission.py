@@ -14,11 +14,21 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never, cast
 
 from protocol.blocks import check_block_signature
-from protocol.codec import decode, decode_union
+from protocol.codec import decode, decode_union, encode
+from protocol.crypto import Domain, check_signature
 from protocol.errors import InvalidMessage, InvalidOperation, PrematureMessage, ProtocolError, StaleMessage
 from protocol.gossip import Admission, Topic
-from protocol.interface import ConsensusReceived, EarlyReceived, Input, OperationReceived
-from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes, get_epoch
+from protocol.interface import ConsensusReceived, EarlyReceived, Input, OperationReceived, PartialReceived
+from protocol.messages import (
+    Certificates,
+    ConsensusMessage,
+    OperationMessage,
+    Partial,
+    PartialMessage,
+    Proposal,
+    Votes,
+    get_epoch,
+)
 from protocol.operations import OPERATION_BYTES_MAX, check_operation_signature, decode_operation
 from protocol.units import Digest, MemberId, Sequence, View
 from protocol.validators import ValidatorSet
@@ -27,6 +37,7 @@ from protocol.votes import Certificate, Vote, check_certificate, check_vote
 CONSENSUS_MESSAGE_BYTES_MAX: Final = 1_048_576
 VOTES_PER_MESSAGE_MAX: Final = 64
 CERTIFICATES_PER_MESSAGE_MAX: Final = 64
+PARTIAL_MESSAGE_BYTES_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,8 @@ class Progress:
     """Raises InvalidOperation for whoever has no account yet."""
     is_settled: Callable[[Vote], bool]
     has_certificate: Callable[[Certificate], bool]
+    check_partial_wanted: Callable[[Partial], None]
+    """Raises for a partial that is of no use."""
 
 
 class GossipAdmission:
@@ -77,7 +90,7 @@ class GossipAdmission:
             case Topic.OPERATIONS:
                 return _accept(self._check_operation(message))
             case Topic.BEACON:
-                raise InvalidMessage("nothing is published on the beacon topic: the beacon is in the blocks (B5)")
+                return _accept(self._check_partial(message))
 
     def _check_operation(self, message: bytes) -> OperationReceived:
         encoded = decode(OperationMessage, message, bytes_max=OPERATION_BYTES_MAX + 64).operation
@@ -93,6 +106,14 @@ class GossipAdmission:
             raise StaleMessage("an operation whose number the ledger has left behind")
         check_operation_signature(self._chain_id, operation)
         return OperationReceived(operation=encoded)
+
+    def _check_partial(self, message: bytes) -> PartialReceived:
+        """Check who says it; whether it is right is seen when enough of them are combined (B3)."""
+        decoded = decode(PartialMessage, message, bytes_max=PARTIAL_MESSAGE_BYTES_MAX)
+        partial = decoded.partial
+        self._progress.check_partial_wanted(partial)
+        check_signature(partial.member, Domain.PARTIAL, self._chain_id, encode(partial), decoded.signature)
+        return PartialReceived(partial=partial)
 
     def _check_consensus(self, message: bytes) -> Admitted:
         decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=CONSENSUS_MESSAGE_BYTES_MAX))

@@ -1,12 +1,13 @@
 """The audit of an exported ledger: a replay from genesis that trusts nobody and names the first wrong thing.
 
 Checked for every block, in this order: its place after its parent; that the leader is the one drawn for its view; the
-leader's signature and reveal (B5); the operations against the header, and each one's signature; the finalization
-certificate, if there is one, against the members' weights, every signature of it; and then everything that executing
-the block did, field by field: what each operation came to, every micro-token, the draw, the ballots, the verdict, the
-model and its lineage, and the root of the state. Ballots are checked against their seals, because a reveal that does
-not open its seal is refused by the same rules again. The last block must be certified, which authenticates all of its
-epoch before it; so must the last block of every epoch, by that epoch's validators (C13).
+leader's signature and reveal (B5); the beacon's output, if it has one, against the group key (B2); the operations
+against the header, and each one's signature; the finalization certificate, if there is one, against the members'
+weights, every signature of it; and then everything that executing the block did, field by field: what each operation
+came to, every micro-token, the draw, the ballots, the verdict, the model and its lineage, and the root of the state.
+Ballots are checked against their seals, because a reveal that does not open its seal is refused by the same rules
+again. The last block must be certified, which authenticates all of its epoch before it; so must the last block of every
+epoch, by that epoch's validators (C13).
 
 What the audit cannot know: whether the genesis document is the one that the members agreed on (compare the chain id),
 and what the artifacts hold.
@@ -16,6 +17,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
+from protocol.beacon.group_key import check_proof
+from protocol.beacon_history import BeaconHistory, DrawnOutput, KeyHistory
 from protocol.blocks import (
     GENESIS_HEIGHT,
     BlockHeader,
@@ -30,14 +33,8 @@ from protocol.errors import InvalidBlock, InvalidMessage, MalformedMessage, Prot
 from protocol.export import ExportedBlock, ExportTrailer, Readable, iterate_frames, read_genesis
 from protocol.finality import check_finalization
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.ledger.state import (
-    Account,
-    LedgerState,
-    build_validator_set,
-    compute_genesis_state,
-    compute_state_root,
-    get_account_members,
-)
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import Account, LedgerState, build_validator_set, compute_state_root, get_account_members
 from protocol.ledger.transition import apply_block, check_block_operations, check_position
 from protocol.outcomes import BlockOutcome, Verdict
 from protocol.refusals import Refusal
@@ -76,6 +73,10 @@ class AuditReport:
     """How many rounds came to each verdict."""
     degraded_count: int
     """How many rounds drew from the RANDAO mix (B5)."""
+    beacon_keys: tuple[KeyHistory, ...]
+    """Every group key with the outputs that were checked against it (B2)."""
+    outputs_without_key: tuple[DrawnOutput, ...]
+    """Of the rounds that opened before there was a key."""
     supply: Stake
     treasury: Stake
     accounts: tuple[Account, ...]
@@ -106,6 +107,7 @@ class _Replay:
     is_tip_certified: bool = True
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     degraded_count: int = 0
+    beacon: BeaconHistory = field(default_factory=BeaconHistory)
     operation_count: int = 0
     refusals: Counter[Refusal] = field(default_factory=Counter)
     certificate_count: int = 0
@@ -169,6 +171,7 @@ def _check_block(replay: _Replay, exported: ExportedBlock) -> None:
     if after.epoch != replay.state.epoch:
         replay.validators = build_validator_set(after)
     replay.state = after
+    replay.beacon.note(after)
 
 
 def _check_leader(replay: _Replay, exported: ExportedBlock) -> None:
@@ -180,6 +183,8 @@ def _check_leader(replay: _Replay, exported: ExportedBlock) -> None:
         )
     check_block_signature(replay.chain_id, header, exported.block.signature)
     check_reveal(replay.chain_id, replay.validators.get_validator(leader).bls_key, header)
+    if header.beacon is not None:
+        check_proof(replay.state.beacon_keys, header.beacon)
 
 
 def _check_certificate(replay: _Replay, header: BlockHeader, certificate: Certificate | None) -> None:
@@ -195,7 +200,7 @@ def _check_certificate(replay: _Replay, header: BlockHeader, certificate: Certif
 def _count(replay: _Replay, exported: ExportedBlock, outcome: BlockOutcome) -> None:
     replay.operation_count += len(outcome.results)
     replay.refusals.update(result.refusal for result in outcome.results if result.refusal is not Refusal.NONE)
-    replay.signature_count += 2 + len(outcome.results)
+    replay.signature_count += 2 + len(outcome.results) + (exported.block.header.beacon is not None)
     if exported.certificate is not None:
         replay.certificate_count += 1
         replay.signature_count += len(exported.certificate.signatures)
@@ -233,6 +238,8 @@ def _build_report(replay: _Replay) -> AuditReport:
         rounds=Round(state.rounds_settled),
         verdicts=tuple((verdict, replay.verdicts[verdict]) for verdict in Verdict),
         degraded_count=replay.degraded_count,
+        beacon_keys=replay.beacon.get_keys(),
+        outputs_without_key=replay.beacon.get_outputs_without_key(),
         supply=state.supply,
         treasury=state.treasury,
         accounts=state.accounts,

@@ -10,12 +10,22 @@ from typing import Final
 from protocol.bls import BlsSigningKey, check_bls_signature
 from protocol.codec import encode
 from protocol.crypto import Domain, SigningKey, check_signature, compute_digest
-from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, Height, MemberId, Millis, Signature, View
+from protocol.units import BlsPublicKey, BlsSignature, Digest, Epoch, Height, MemberId, Millis, Round, Signature, View
 
 GENESIS_HEIGHT: Final = Height(0)
 GENESIS_VIEW: Final = View(0)
 
 HASHES_REMEMBERED: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeaconProof:
+    """The threshold beacon's output for a round: a signature that anybody can verify (B1)."""
+
+    round: Round
+    key_epoch: Epoch
+    """Which group key verifies it: that of the epoch with which it came into use (B4)."""
+    signature: BlsSignature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,8 @@ class BlockHeader:
     reveal: BlsSignature
     """The leader's signature over (chain id, epoch, view): its share of the RANDAO mix (B5)."""
     leader: MemberId
+    beacon: BeaconProof | None = None
+    """The output for which the open round waits, as soon as the leader has it (B2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

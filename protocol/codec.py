@@ -19,7 +19,7 @@ from typing import Final, NewType, TypeVar, cast
 import msgpack
 
 from protocol.errors import InvariantViolation, MalformedMessage
-from protocol.units import BlsPublicKey, BlsSignature, Digest, MemberId, Salt, Signature
+from protocol.units import BlsPublicKey, BlsScalar, BlsSignature, Digest, MemberId, Salt, Signature
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ _BYTES_LENGTH: Final[dict[object, int]] = {
     Signature: 64,
     BlsPublicKey: 96,
     BlsSignature: 48,
+    BlsScalar: 32,
     Salt: 32,
 }
 

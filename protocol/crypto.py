@@ -34,6 +34,13 @@ class Domain(Enum):
     ARTIFACT = b"pnyx/1/artifact"
     STATE = b"pnyx/1/state"
     LINEAGE = b"pnyx/1/lineage"
+    PARTIAL = b"pnyx/1/partial"
+    DEAL = b"pnyx/1/deal"
+    DEAL_SECRET = b"pnyx/1/deal-secret"
+    SHARE_PAD = b"pnyx/1/share-pad"
+    SHARES = b"pnyx/1/shares"
+    NONCE = b"pnyx/1/nonce"
+    CHALLENGE = b"pnyx/1/challenge"
 
 
 def compute_digest(domain: Domain, *parts: bytes) -> Digest:

@@ -15,6 +15,7 @@ _ROUND_LABELS: Final = {
     "replacements": "standbys that took a place",
     "beacon_output": "draw: beacon output",
     "is_degraded": "draw: degraded mark",
+    "beacon": "draw: proof of the beacon output",
     "proposers": "draw: proposers",
     "voters": "draw: voters",
     "standbys": "draw: standbys",

@@ -5,57 +5,57 @@ part what follows. It has no clock, no randomness and no input or output of its 
 effects.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import assert_never
 
 from protocol.admission import Admitted, GossipAdmission, Progress
-from protocol.blocks import Block
+from protocol.beacon_duties import BeaconDuties
+from protocol.blocks import BeaconProof, Block
 from protocol.bls import BlsSigningKey
 from protocol.consensus.machine import Consensus
 from protocol.crypto import SigningKey
 from protocol.duties import Duties, DutiesConfig
 from protocol.errors import InvalidMessage, ProtocolError
-from protocol.evidence import Evidence, Offence, check_evidence, get_offence
+from protocol.evidence import Evidence
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Topic
 from protocol.holdings import Holdings
 from protocol.interface import (
     ArmTimer,
-    ArtifactStored,
     BlockFetched,
     BlocksFetched,
-    CandidateComputed,
     ConsensusReceived,
     EarlyReceived,
     Effect,
     FinalizedBlock,
     ForgetArtifacts,
     Input,
-    LearningInput,
-    ModelEvaluated,
     Observe,
     OperationReceived,
     OperationRequested,
+    PartialReceived,
     PersistBlock,
     TimeAdvanced,
-    UpdateTrained,
     WitnessHeard,
-    WorkFailed,
 )
+from protocol.key_orders import DealMade, DealsChecked, ShareDerived
+from protocol.learning_inputs import take_learning_input
 from protocol.ledger.state import (
     LedgerState,
     get_account,
     get_account_members,
+    is_known_member,
 )
 from protocol.ledger.transition import apply_block, check_block_operations, get_deadline_ms
 from protocol.mempool import Mempool
 from protocol.observations import OffenceSeen
 from protocol.observing import observe_block, observe_phase
-from protocol.operations import Payload, ReportEvidence, SubmitUpdate, decode_operation
+from protocol.operations import Payload, SubmitUpdate, decode_operation
 from protocol.own_operations import OwnOperations
+from protocol.reports import Reports
 from protocol.restored import Restored
 from protocol.succession import Succession, build_members
-from protocol.units import Digest, MemberId, Millis
+from protocol.units import Digest, Epoch, MemberId, Millis
 from protocol.votes import Vote
 
 
@@ -87,8 +87,9 @@ class Engine:
         self._holdings = Holdings(genesis.parameters, genesis.schema, restored.artifacts)
         self._mempool = Mempool()
         self._own = OwnOperations(self._chain_id, config.key, self._mempool, genesis.parameters, config.started_ms)
+        self._beacon = BeaconDuties(self._chain_id, config.key, genesis.parameters, config.started_ms)
         self._effects: list[Effect] = []
-        self._reported: set[Offence] = set()
+        self._reports = Reports(self._chain_id)
         self._wants_step = False
         self._duties = Duties(
             DutiesConfig(
@@ -110,11 +111,12 @@ class Engine:
             self._chain_id,
             Progress(
                 get_validators=lambda: self.consensus.config.validators,
-                is_member=self._is_member,
+                is_member=lambda member: is_known_member(self.state, member),
                 get_finalized_view=lambda: self.consensus.tree.tip.view,
                 get_next_sequence=lambda member: get_account(self.state, member).next_sequence,
                 is_settled=self._succession.is_settled,
                 has_certificate=self._succession.has_certificate,
+                check_partial_wanted=lambda partial: self._beacon.check_wanted(partial, self.state),
             ),
         )
 
@@ -152,26 +154,11 @@ class Engine:
                 self._on_blocks(event, now_ms)
             case BlockFetched():
                 self._on_body(event.block)
+            case PartialReceived() | DealMade() | DealsChecked() | ShareDerived():
+                self._beacon.on_event(event, self.state)
             case _:
-                self._on_learning(event)
+                self._effects.extend(take_learning_input(event, self._duties, self._holdings, self.state))
         return self._settle(now_ms)
-
-    def _on_learning(self, event: LearningInput) -> None:
-        match event:
-            case ArtifactStored():
-                self._holdings.digests.add(event.digest)
-            case UpdateTrained():
-                self._holdings.digests.add(event.artifact_digest)
-                self._duties.on_trained(event)
-            case CandidateComputed():
-                self._holdings.digests.add(event.candidate_digest)
-                self._effects.extend(self._duties.on_candidate(event, self.state))
-            case ModelEvaluated():
-                self._effects.extend(self._duties.on_score(event))
-            case WorkFailed():
-                self._effects.extend(self._duties.on_failed(event))
-            case _:
-                assert_never(event)
 
     def judge_gossip(self, topic: Topic, message: bytes) -> Admitted:
         """Return what to do with a gossip message and, if it is accepted, the input it becomes (W3)."""
@@ -197,6 +184,10 @@ class Engine:
         """Return the operations to order next."""
         return self._mempool.collect(self.state, branch, self._parameters, self._is_ready)
 
+    def get_beacon_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
+        """Return the beacon's output for the next block (B2)."""
+        return self._beacon.get_proof(branch)
+
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves (C3)."""
         check_block_operations(self._chain_id, self._parameters, get_account_members(self.state), block.operations)
@@ -211,6 +202,8 @@ class Engine:
         """Return whether there is something to order, or a deadline has passed (C12)."""
         if self._mempool.has_any(self.state, branch, self._is_ready):
             return True
+        if self._beacon.get_proof(branch) is not None:
+            return True
         if branch:
             return False
         due_ms = self._compute_due_ms()
@@ -221,6 +214,7 @@ class Engine:
         if self._mempool.add(encoded, operation, self.state):
             # Fetched ahead of the block, so that votes need not wait for it.
             self._effects.extend(self._holdings.fetch_ahead(operation, self.state))
+            self._effects.extend(self._beacon.judge_ahead(operation, self.state))
 
     def _on_blocks(self, event: BlocksFetched, now_ms: Millis) -> None:
         """Take final blocks, one epoch at a time: each is checked against its own validators (C13, C14)."""
@@ -255,6 +249,7 @@ class Engine:
             self.consensus.step(now_ms)
             self._drain_consensus(now_ms)
             self._follow_duties(now_ms)
+            self._follow_beacon(now_ms)
         self._effects.extend(self._own.resend(now_ms))
         self._effects += self._succession.ask_if_behind(self.state.height, now_ms)
         self._arm_timer(now_ms)
@@ -291,8 +286,7 @@ class Engine:
     def _start_epoch(self, before: LedgerState, last: FinalizedBlock) -> None:
         """Begin a new epoch on the last block of the one before, and judge what came early for it (C13)."""
         self._effects += self._succession.advance(before, self.state, last)
-        oldest = self.state.epoch - self._parameters.evidence_window_epochs
-        self._reported = {offence for offence in self._reported if offence.epoch >= oldest}
+        self._reports.forget_before(Epoch(max(0, self.state.epoch - self._parameters.evidence_window_epochs)))
         for message in self._succession.take_early():
             event = self.judge_gossip(Topic.CONSENSUS, message).event
             if isinstance(event, ConsensusReceived):
@@ -301,19 +295,25 @@ class Engine:
     def _follow_duties(self, now_ms: Millis) -> None:
         plan = self._duties.plan(self.state, self._holdings.digests, now_ms)
         self._effects.extend(plan.effects)
-        for payload in plan.payloads:
+        self._submit_all(plan.payloads, now_ms)
+
+    def _follow_beacon(self, now_ms: Millis) -> None:
+        plan = self._beacon.plan(self.state, now_ms)
+        self._effects.extend(plan.effects)
+        self._submit_all(plan.payloads, now_ms)
+        self._wants_step |= plan.has_new_proof
+
+    def _submit_all(self, payloads: Iterable[Payload], now_ms: Millis) -> None:
+        for payload in payloads:
             if payload not in self._mempool.get_payloads(self._config.key.member):
                 self._submit(payload, now_ms)
 
     def _report(self, proof: Evidence, now_ms: Millis) -> None:
-        offence = get_offence(proof)
-        if offence in self._reported or offence in self.state.offences:
-            # Before anything is verified: whoever contradicts itself once can do so a thousand times in one view.
-            return
-        check_evidence(self._chain_id, proof)
-        self._reported.add(offence)
-        self._effects.append(Observe(observation=OffenceSeen(offence=offence)))
-        self._submit(ReportEvidence(evidence=proof), now_ms)
+        report = self._reports.take(proof, self.state)
+        if report is not None:
+            offence, payload = report
+            self._effects.append(Observe(observation=OffenceSeen(offence=offence)))
+            self._submit(payload, now_ms)
 
     def _submit(self, payload: Payload, now_ms: Millis) -> None:
         if self._config.key.member not in get_account_members(self.state):
@@ -325,14 +325,9 @@ class Engine:
     def _is_ready(self, manifest: SubmitUpdate) -> bool:
         return self._holdings.is_ready(manifest, self.state)
 
-    def _is_member(self, member: MemberId) -> bool:
-        return member in get_account_members(self.state) or any(
-            entry.card.member == member for entry in self.state.candidacies
-        )
-
     def _compute_due_ms(self) -> Millis | None:
         """Return the time at which a block is wanted though nobody asks for an operation."""
-        deadline_ms = get_deadline_ms(self.state)
+        deadline_ms = get_deadline_ms(self._parameters, self.state)
         idle_ms = self._parameters.idle_block_ms
         heartbeat_ms = Millis(self.consensus.tree.tip.time_ms + idle_ms) if idle_ms else None
         times = [time for time in (deadline_ms, heartbeat_ms) if time is not None]
@@ -341,7 +336,7 @@ class Engine:
     def _arm_timer(self, now_ms: Millis) -> None:
         due_ms = self._compute_due_ms()
         upcoming = due_ms if due_ms is not None and due_ms > now_ms else None
-        wakeups = (self.consensus.compute_wakeup_ms(), self._own.resend_ms, self._succession.wakeup_ms, upcoming)
-        times = [time for time in wakeups if time is not None]
+        parts = (self.consensus.compute_wakeup_ms(), self._own.resend_ms, self._succession.wakeup_ms)
+        times = [time for time in (*parts, self._beacon.wakeup_ms, upcoming) if time is not None]
         if times:
             self._effects.append(ArmTimer(at_ms=min(times)))

@@ -14,7 +14,8 @@ from protocol.blocks import GENESIS_HEIGHT, Block, compute_block_hash
 from protocol.codec import decode_union, encode, encode_union
 from protocol.errors import InvalidMessage, MalformedMessage
 from protocol.genesis import GENESIS_BYTES_MAX, Genesis, compute_chain_id, decode_genesis
-from protocol.ledger.state import compute_genesis_state, compute_state_root
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import compute_state_root
 from protocol.outcomes import BlockOutcome
 from protocol.units import Digest, Height
 from protocol.votes import Certificate

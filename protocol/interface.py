@@ -10,7 +10,8 @@ from typing import TypeAlias
 from protocol.blocks import Block
 from protocol.gossip import Topic
 from protocol.journal import Record
-from protocol.messages import ConsensusMessage
+from protocol.key_orders import KeyWork, KeyWorkDone
+from protocol.messages import ConsensusMessage, Partial
 from protocol.observations import Observation
 from protocol.operations import Payload
 from protocol.outcomes import BlockOutcome
@@ -136,6 +137,16 @@ class WitnessHeard:
     votes: tuple[Vote, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialReceived:
+    """A member's partial of a beacon output came in; gossip admission has checked its member's signature (B3)."""
+
+    partial: Partial
+
+
+BeaconInput: TypeAlias = PartialReceived | KeyWorkDone
+"""What comes from other holders of the beacon's key, and from the computations with this node's own."""
+
 LearningInput: TypeAlias = ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | WorkFailed
 """What comes from the worker, and from other members' artifacts."""
 
@@ -148,6 +159,7 @@ Input: TypeAlias = (
     | TimeAdvanced
     | BlocksFetched
     | BlockFetched
+    | BeaconInput
     | LearningInput
 )
 
@@ -283,6 +295,7 @@ Effect: TypeAlias = (
     | TrainModel
     | ComputeCandidate
     | EvaluateModel
+    | KeyWork
     | ForgetArtifacts
     | Observe
 )

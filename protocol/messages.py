@@ -1,11 +1,11 @@
-"""Messages that travel by gossip: consensus (topic CONSENSUS) and operations (topic OPERATIONS)."""
+"""Messages that travel by gossip, one kind or a few per topic: CONSENSUS, OPERATIONS and BEACON."""
 
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, assert_never
 
 from protocol.blocks import Block
 from protocol.errors import InvalidMessage
-from protocol.units import Epoch
+from protocol.units import BlsSignature, Epoch, MemberId, Round, Signature
 from protocol.votes import Certificate, Vote
 
 
@@ -48,6 +48,27 @@ class OperationMessage:
     """An operation on its way to the leaders (topic OPERATIONS)."""
 
     operation: bytes
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """One holder's part of a round's output (B1, B2)."""
+
+    member: MemberId
+    round: Round
+    key_epoch: Epoch
+    """Which group key it is of."""
+    signature: BlsSignature
+    """Under the holder's share; worth nothing by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialMessage:
+    """A partial on its way to everybody (topic BEACON), signed by its member: nobody is blamed for another's."""
+
+    partial: Partial
+    signature: Signature
     attempt: int
 
 

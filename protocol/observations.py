@@ -70,6 +70,14 @@ class WorkAbandoned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartialWrong:
+    """A member signed a partial of a beacon output that is not of its share (B3)."""
+
+    round: Round
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VotingSuspended:
     """This node does not vote, since it lost the memory of its votes (C10)."""
 
@@ -94,6 +102,8 @@ class EpochStarted:
     """Members that the epoch before did not have."""
     left: tuple[MemberId, ...]
     """Members that may not connect any more (L9)."""
+    key_epoch: Epoch | None
+    """Since when the beacon's group key is in use; None if there is none yet."""
 
 
 Observation: TypeAlias = (
@@ -104,6 +114,7 @@ Observation: TypeAlias = (
     | OffenceSeen
     | CandidateDiffers
     | WorkAbandoned
+    | PartialWrong
     | VotingSuspended
     | VotingResumed
 )

@@ -7,9 +7,10 @@ from protocol.cards import CardContent
 from protocol.codec import decode, encode
 from protocol.crypto import Domain, SigningKey, check_signature, compute_digest
 from protocol.evidence import Evidence
-from protocol.units import Digest, MemberId, Round, Salt, Sequence, Signature, Stake
+from protocol.units import BlsPublicKey, Digest, Epoch, MemberId, Round, Salt, Sequence, Signature, Stake
 
-OPERATION_BYTES_MAX: Final = 16_384
+OPERATION_BYTES_MAX: Final = 24_576
+"""A deal among the most members that there may be takes about 21,000 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,51 @@ class Leave:
     tag: ClassVar[int] = 8
 
 
-Payload: TypeAlias = SubmitUpdate | SealBallot | RevealBallot | Bond | Unbond | ReportEvidence | Join | Approve | Leave
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostDeal:
+    """A validator's part in the next group key of the beacon: a secret, dealt to all validators in shares (B4)."""
+
+    tag: ClassVar[int] = 9
+    epoch: Epoch
+    """The epoch of the ceremony; its key comes into use with the next one."""
+    commitments: bytes
+    """To the coefficients of the secret polynomial: points on G2, 96 bytes each, the constant term's first."""
+    ephemeral_key: BlsPublicKey
+    """What the shares are encrypted with, made for this deal alone."""
+    shares: bytes
+    """The encrypted shares, 32 bytes each, in the order of the validators."""
+    secret_proof: bytes
+    """That the dealer knows the constant term."""
+    ephemeral_proof: bytes
+    """That the dealer knows the ephemeral secret: otherwise it could post somebody else's key again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complain:
+    """A validator opens the share that a dealer dealt to it, for everybody to see whether it is wrong (B4)."""
+
+    tag: ClassVar[int] = 10
+    epoch: Epoch
+    dealer: MemberId
+    shared_point: BlsPublicKey
+    """What the share is encrypted under: the dealer's ephemeral key times the own secret key."""
+    proof: bytes
+    """That it is that point (Chaum-Pedersen)."""
+
+
+Payload: TypeAlias = (
+    SubmitUpdate
+    | SealBallot
+    | RevealBallot
+    | Bond
+    | Unbond
+    | ReportEvidence
+    | Join
+    | Approve
+    | Leave
+    | PostDeal
+    | Complain
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from protocol.blocks import BeaconProof
 from protocol.operations import Ballot
 from protocol.refusals import Refusal
 from protocol.units import Digest, Height, MemberId, Millis, Round, Stake
@@ -40,6 +41,8 @@ class StakeReason(IntEnum):
     SHARE_OF_MINORITY = 9
     MINT = 10
     """Created as a newcomer's bond (L9); the only move that changes the supply."""
+    SLASH_CEREMONY = 11
+    """A wrong share, or a false complaint (B4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,8 @@ class RoundRecord:
     beacon_output: Digest
     is_degraded: bool
     """True if the draw came from the RANDAO mix (B5)."""
+    beacon: BeaconProof | None
+    """The output's proof, unless the draw was degraded."""
     proposers: tuple[MemberId, ...]
     """In the order of the draw, as are voters and standbys; whoever was replaced is not here."""
     voters: tuple[MemberId, ...]

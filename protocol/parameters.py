@@ -86,6 +86,12 @@ class Parameters:
     """Share of the stake that provable double signing costs (L7)."""
     epoch_blocks: int = 100
     """Blocks of an epoch: members and weights change only between two epochs (C13)."""
+    slash_ceremony: Stake = Stake(8 * MICRO_TOKENS_PER_TOKEN)
+    """What a wrong share costs its dealer, and a false complaint its author (B4)."""
+    beacon_wait_ms: Millis = Millis(5_000)
+    """How long a round waits for the threshold beacon at least before it draws from the mix (B5)."""
+    beacon_wait_blocks: int = 8
+    """How many blocks without the output it takes besides: one leader alone cannot leave it out (B5)."""
     evidence_window_epochs: int = 2
     """Evidence about an epoch convicts for so many epochs more (L7); its stake stays slashable for as long (L6)."""
 
@@ -127,6 +133,9 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("reward_vote", 0, 10**15),
     ("reward_update", 0, 10**15),
     ("slash_equivocation_bps", 1, BPS_WHOLE),
+    ("slash_ceremony", 0, 10**15),
+    ("beacon_wait_ms", 50, 10**9),
+    ("beacon_wait_blocks", 1, 10_000),
     ("epoch_blocks", 2, 10**9),
     ("evidence_window_epochs", 1, 1_000),
     ("train_deadline_ms", 100, 10**9),
@@ -138,7 +147,7 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("idle_block_ms", 0, 10**9),
     ("clock_drift_max_ms", 10, 3_600_000),
     ("block_operations_max", 1, 1_000),
-    ("block_bytes_max", 20_000, 160_000),
+    ("block_bytes_max", 26_000, 160_000),
     ("artifact_bytes_max", 1_000, 1 << 40),
 )
 """Lowest and highest legal value of each integer parameter."""
@@ -226,6 +235,7 @@ def make_paper_parameters(parameters: Parameters, *, member_count: int) -> Param
         slash_update=eight_tokens,
         slash_vote=eight_tokens,
         slash_absent=eight_tokens,
+        slash_ceremony=eight_tokens,
         reward_vote=Stake(0),
         reward_update=Stake(0),
     )

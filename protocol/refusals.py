@@ -57,3 +57,12 @@ class Refusal(IntEnum):
     WRONG_BOND = 60
     APPROVAL_REPEATED = 61
     LEAVING_REPEATED = 62
+
+    WRONG_CEREMONY = 70
+    """Of another epoch than the ledger's."""
+    DEALING_IS_OVER = 71
+    DEAL_REPEATED = 72
+    DEAL_DOES_NOT_HOLD = 73
+    NOTHING_DEALT = 74
+    DEALER_DISQUALIFIED = 75
+    COMPLAINT_REPEATED = 76

@@ -110,6 +110,7 @@ class Succession:
             total_weight=validators.total_weight,
             joined=tuple(sorted(members - old_members)),
             left=tuple(sorted(old_members - members)),
+            key_epoch=after.beacon_keys[-1].epoch if after.beacon_keys else None,
         )
         return [Observe(observation=started), build_members(after)]
 
@@ -127,6 +128,7 @@ class Succession:
             key=self._key,
             bls_key=self._bls_key,
             started_ms=self._started_ms,
+            beacon_keys=state.beacon_keys,
         )
         tip = Tip(block_hash=state.block_hash, view=state.view, height=state.height, time_ms=state.time_ms)
         return Consensus(config, self._application, self.guard, tip, certificate, past)

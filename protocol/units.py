@@ -20,6 +20,9 @@ BlsPublicKey = NewType("BlsPublicKey", bytes)
 BlsSignature = NewType("BlsSignature", bytes)
 """A compressed point on G1 of BLS12-381, 48 bytes."""
 
+BlsScalar = NewType("BlsScalar", bytes)
+"""A number modulo the order of the groups of BLS12-381, 32 bytes big-endian; most of them are secrets."""
+
 Salt = NewType("Salt", bytes)
 """The 32 random bytes that hide a sealed ballot (F8)."""
 

@@ -22,7 +22,8 @@ from protocol.genesis import (
     TaskSpec,
     compute_chain_id,
 )
-from protocol.ledger.state import LedgerState, RoundState, build_validator_set, compute_genesis_state, get_account
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState, RoundState, build_validator_set, get_account
 from protocol.ledger.transition import apply_block
 from protocol.operations import (
     Ballot,

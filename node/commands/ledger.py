@@ -123,6 +123,8 @@ def verify(export_file: Annotated[Path, typer.Argument(help="A ledger export.")]
     print_line("      (compare the chain id with the one that the founders agreed on)")
     print_line(f"      height {report.height}, state root {report.state_root.hex()}")
     print_line(f"      {report.rounds} rounds: {verdicts}")
+    drawn = sum(drawn.proof is not None for key in report.beacon_keys for drawn in key.outputs)
+    print_line(f"      {drawn} outputs of the beacon verified under {len(report.beacon_keys)} keys")
     print_line(
         f"      {report.operation_count} operations ({report.refused_count} refused), "
         f"{report.certificate_count} certificates, {report.signature_count} signatures checked"
@@ -163,6 +165,15 @@ def _describe_report(report: "AuditReport") -> "JsonObject":
         "rounds": report.rounds,
         "verdicts": {verdict.name: count for verdict, count in report.verdicts},
         "degraded_count": report.degraded_count,
+        "beacon": [
+            {
+                "epoch": key.epoch,
+                "public_key": key.public_key.hex(),
+                "verified": sum(drawn.proof is not None for drawn in key.outputs),
+                "degraded": sum(drawn.proof is None for drawn in key.outputs),
+            }
+            for key in report.beacon_keys
+        ],
         "supply": report.supply,
         "treasury": report.treasury,
         "model": report.model_digest.hex(),

@@ -11,7 +11,8 @@ from node.store.restore import is_state_of, replay_blocks
 from node.store.rows import check_row, decode_journal_row, decode_value
 from protocol.genesis import Genesis
 from protocol.journal import Record, ScoreRecord
-from protocol.ledger.state import LedgerState, compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState
 from protocol.units import Height
 
 SCORES_RESTORED_MAX: Final = 1_024

@@ -1,12 +1,14 @@
 """What makes a proposal, a fetched chain or a certificate acceptable: checks without any voting.
 
-Rules C2, C3, C8 and C14, and B5 for the reveal.
+Rules C2, C3, C8 and C14, B5 for the reveal and B2 for the beacon's output.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.beacon.group_key import GroupKey, check_proof
 from protocol.blocks import (
+    BeaconProof,
     Block,
     BlockHeader,
     check_block_signature,
@@ -36,6 +38,10 @@ class Application(Protocol):
         """Return operations to order next, on top of the unfinalized blocks of ``branch``."""
         ...
 
+    def get_beacon_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
+        """Return the beacon's output to put into the next block, if there is one that no block of ``branch`` has."""
+        ...
+
     def check_operations(self, block: Block) -> None:
         """Check a block's operations by themselves: size, shape, signatures.
 
@@ -63,6 +69,8 @@ class ConsensusConfig:
     key: SigningKey
     bls_key: BlsSigningKey
     started_ms: Millis
+    beacon_keys: tuple[GroupKey, ...] = ()
+    """The group keys in use: they change between epochs only (B4)."""
 
     @property
     def last_height(self) -> Height:
@@ -123,6 +131,8 @@ def check_fits_parent(config: ConsensusConfig, tree: BlockTree, header: BlockHea
     _check_child(parent, header)
     bls_key = config.validators.get_validator(header.leader).bls_key
     check_reveal(config.chain_id, bls_key, header)
+    if header.beacon is not None:
+        check_proof(config.beacon_keys, header.beacon)
 
 
 def is_votable(

@@ -42,7 +42,7 @@ from protocol.consensus.checks import (
     is_votable,
 )
 from protocol.consensus.counting import Counting, PastEpoch
-from protocol.consensus.outgoing import Outgoing, build_broadcast, build_proposal
+from protocol.consensus.outgoing import BlockContent, Outgoing, build_broadcast, build_proposal
 from protocol.consensus.own_votes import OwnVotes
 from protocol.consensus.pacemaker import Pacemaker
 from protocol.consensus.tally import EVIDENCE_VIEWS
@@ -240,8 +240,9 @@ class Consensus:
                 pass
 
     def _propose(self, parent: Tip, branch: tuple[Block, ...], now_ms: Millis) -> None:
-        operations = self._application.collect_operations(branch)
-        proposal = build_proposal(self.config, self.tree, self.view, parent, operations, now_ms)
+        operations, beacon = self._application.collect_operations(branch), self._application.get_beacon_proof(branch)
+        content = BlockContent(operations=operations, beacon=beacon)
+        proposal = build_proposal(self.config, self.tree, self.view, parent, content, now_ms)
         self._own.proposal = proposal
         self._proposals[self.view] = proposal
         self.tree.add_block(proposal.block)

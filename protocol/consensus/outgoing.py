@@ -1,8 +1,9 @@
 """What a node sends in consensus: a new block, and everything again after a standstill (C1, C9, C16)."""
 
+from dataclasses import dataclass
 from typing import Final
 
-from protocol.blocks import BlockHeader, compute_operations_root, compute_reveal, sign_block
+from protocol.blocks import BeaconProof, BlockHeader, compute_operations_root, compute_reveal, sign_block
 from protocol.codec import encode_union
 from protocol.consensus.checks import ConsensusConfig
 from protocol.consensus.own_votes import OwnVotes
@@ -30,10 +31,19 @@ HELP_INTERVAL_MS: Final = Millis(1_000)
 """Stragglers are answered at most this often (C16)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockContent:
+    """What a leader puts into a block."""
+
+    operations: tuple[bytes, ...]
+    beacon: BeaconProof | None
+
+
 def build_proposal(
-    config: ConsensusConfig, tree: BlockTree, view: View, parent: Tip, operations: tuple[bytes, ...], now_ms: Millis
+    config: ConsensusConfig, tree: BlockTree, view: View, parent: Tip, content: BlockContent, now_ms: Millis
 ) -> Proposal:
     """Return a signed block on a parent, with the certificates that justify it (C1, C2)."""
+    operations = content.operations
     header = BlockHeader(
         epoch=config.validators.epoch,
         view=view,
@@ -44,6 +54,7 @@ def build_proposal(
         operations_root=compute_operations_root(operations),
         reveal=compute_reveal(config.chain_id, config.bls_key, config.validators.epoch, view),
         leader=config.key.member,
+        beacon=content.beacon,
     )
     if parent.block_hash != tree.tip.block_hash:
         certificate: Certificate | None = tree.notarizations[parent.view]

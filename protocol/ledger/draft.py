@@ -5,10 +5,11 @@ Accounts and rounds inside stay frozen and are replaced, so a draft shares nothi
 
 from dataclasses import dataclass, field
 
+from protocol.beacon.group_key import GroupKey
 from protocol.errors import InvalidOperation, InvariantViolation
 from protocol.evidence import Offence
 from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
-from protocol.ledger.state import Account, LedgerState, RoundState
+from protocol.ledger.state import Account, DealEntry, LedgerState, RoundState
 from protocol.outcomes import StakeMove
 from protocol.refusals import Refusal
 from protocol.units import Digest, Epoch, Height, MemberId, Millis, Round, Stake, View
@@ -29,6 +30,8 @@ class LedgerDraft:
     validators: tuple[ValidatorWeight, ...]
     members: tuple[MemberEntry, ...]
     candidacies: dict[MemberId, Candidacy]
+    deals: tuple[DealEntry, ...]
+    beacon_keys: tuple[GroupKey, ...]
     supply: Stake
     treasury: Stake
     burned: Stake
@@ -80,6 +83,8 @@ def open_draft(state: LedgerState) -> LedgerDraft:
         validators=state.validators,
         members=state.members,
         candidacies={entry.card.member: entry for entry in state.candidacies},
+        deals=state.deals,
+        beacon_keys=state.beacon_keys,
         supply=state.supply,
         treasury=state.treasury,
         burned=state.burned,
@@ -113,6 +118,8 @@ def close_draft(draft: LedgerDraft) -> LedgerState:
         validators=draft.validators,
         members=draft.members,
         candidacies=tuple(entry for _, entry in sorted(draft.candidacies.items())),
+        deals=draft.deals,
+        beacon_keys=draft.beacon_keys,
         supply=draft.supply,
         treasury=draft.treasury,
         burned=draft.burned,

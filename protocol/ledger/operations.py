@@ -6,7 +6,7 @@ from typing import assert_never
 from protocol.errors import InvalidOperation
 from protocol.learning.artifact_format import ModelSchema
 from protocol.learning.manifest import get_canonical_key
-from protocol.ledger import checks, membership
+from protocol.ledger import ceremony, checks, membership
 from protocol.ledger.draft import LedgerDraft
 from protocol.ledger.round_entries import RevealEntry, SealEntry, UpdateEntry
 from protocol.ledger.slashing import apply_offence
@@ -14,10 +14,12 @@ from protocol.ledger.stake import apply_bond, apply_unbond
 from protocol.operations import (
     Approve,
     Bond,
+    Complain,
     Join,
     Leave,
     Operation,
     Payload,
+    PostDeal,
     ReportEvidence,
     RevealBallot,
     SealBallot,
@@ -87,6 +89,12 @@ def _apply_payload(
         case Leave():
             membership.check_leaving(draft, member)
             membership.apply_leaving(draft, member)
+        case PostDeal():
+            ceremony.check_dealing(draft, parameters, member, payload)
+            ceremony.apply_dealing(draft, member, payload)
+        case Complain():
+            entry = ceremony.check_complaining(draft, member, payload)
+            ceremony.apply_complaint(draft, parameters, member, entry, payload)
         case _:
             assert_never(payload)
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from protocol.beacon.schedule import compute_beacon_output, is_output_due
+from protocol.beacon.schedule import choose_output
 from protocol.beacon.sortition import compute_roles_seed, draw_roles
+from protocol.blocks import BeaconProof
 from protocol.learning.phases import (
     PHASE_TABLE,
     PhaseEvent,
@@ -15,25 +16,39 @@ from protocol.learning.phases import (
 from protocol.ledger.draft import LedgerDraft
 from protocol.ledger.extensions import extend_round
 from protocol.ledger.settlement import settle_round
-from protocol.ledger.state import RoundState, build_round
+from protocol.ledger.state import RoundState, build_round, get_waiting
 from protocol.outcomes import Phase, RoundRecord
 from protocol.parameters import Parameters
 from protocol.units import Millis, Round
 
 
-def apply_draw(draft: LedgerDraft, parameters: Parameters) -> None:
-    """Draw the roles of a round that an earlier block opened, from this block's mix (F2, B5)."""
+def apply_draw(draft: LedgerDraft, parameters: Parameters, proof: BeaconProof | None) -> None:
+    """Draw the roles of a round that an earlier block opened, from its output or the mix (F2, B2, B5).
+
+    Args:
+        draft: After the block's header.
+        parameters: The network's.
+        proof: The output that the header carries.
+    """
     round_state = draft.round
     if round_state is None or round_state.phase is not Phase.DRAW:
         return
-    if not is_output_due(round_state.opened_height, draft.height):
+    beacon = choose_output(
+        parameters,
+        get_waiting(round_state),
+        proof=proof,
+        mix=draft.mix,
+        height=draft.height,
+        time_ms=draft.time_ms,
+    )
+    if beacon is None:
         return
-    beacon = compute_beacon_output(draft.mix)
     seed = compute_roles_seed(draft.chain_id, round_state.round, beacon.output)
     roles = draw_roles(parameters, seed, tuple((entry.member, entry.stake) for entry in round_state.eligible))
     drawn = replace(
         round_state,
         beacon_output=beacon.output,
+        beacon=beacon.proof,
         is_degraded=beacon.is_degraded,
         proposers=roles.proposers,
         voters=roles.voters,
@@ -57,7 +72,7 @@ def apply_phase_changes(draft: LedgerDraft, parameters: Parameters) -> RoundReco
 
 
 def apply_opening(draft: LedgerDraft, parameters: Parameters) -> None:
-    """Open the next round if none is open and enough members are eligible; it draws in the next block (F1)."""
+    """Open the next round if none is open and enough members are eligible; a later block draws it (F1)."""
     if draft.round is not None:
         return
     accounts = tuple(account for _, account in sorted(draft.accounts.items()))
@@ -68,6 +83,7 @@ def apply_opening(draft: LedgerDraft, parameters: Parameters) -> None:
         height=draft.height,
         time_ms=draft.time_ms,
         base_digest=draft.model_digest,
+        key_epoch=draft.beacon_keys[-1].epoch if draft.beacon_keys else None,
     )
     if draft.round is not None:
         draft.next_round = Round(draft.next_round + 1)

@@ -94,6 +94,7 @@ def _build_record(
         settled_ms=draft.time_ms,
         beacon_output=round_state.beacon_output,
         is_degraded=round_state.is_degraded,
+        beacon=round_state.beacon,
         proposers=round_state.proposers,
         voters=round_state.voters,
         standbys=round_state.standbys,

@@ -7,15 +7,17 @@ Every collection has one order, so that equal states have equal bytes. What chan
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.beacon.randao import compute_first_mix
-from protocol.blocks import GENESIS_HEIGHT, GENESIS_VIEW
+from protocol.beacon.dealing import Ceremony
+from protocol.beacon.group_key import GroupKey
+from protocol.beacon.schedule import Waiting
+from protocol.blocks import BeaconProof
 from protocol.codec import encode
 from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidOperation
 from protocol.evidence import Offence
-from protocol.genesis import FIRST_EPOCH, Genesis, compute_chain_id
 from protocol.ledger.member_entries import Candidacy, MemberEntry, ValidatorWeight
 from protocol.ledger.round_entries import FirstAttempt, RevealEntry, SealEntry, UpdateEntry
+from protocol.operations import PostDeal
 from protocol.outcomes import Phase, Replacement
 from protocol.parameters import Parameters
 from protocol.refusals import Refusal
@@ -29,14 +31,11 @@ from protocol.units import (
     Sequence,
     Stake,
     View,
-    Weight,
 )
 from protocol.validators import Validator, ValidatorSet
 
 ACCEPTED_MODELS_MAX: Final = 16
 """How many accepted models are remembered to fall back on (F12); the oldest is forgotten first."""
-
-FIRST_ROUND: Final = Round(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +91,12 @@ class RoundState:
     """The model that proposers train from."""
     eligible: tuple[EligibleMember, ...]
     """Fixed when the round opened, sorted by member."""
+    key_epoch: Epoch | None
+    """The group key that was in use when the round opened, whose output it draws from; None draws from the mix."""
     beacon_output: Digest | None
     """None in DRAW."""
+    beacon: BeaconProof | None
+    """The output's proof; None in DRAW, and if the output came from the RANDAO mix."""
     is_degraded: bool
     """True if the beacon output came from the RANDAO mix (B5); False in DRAW."""
     proposers: tuple[MemberId, ...]
@@ -113,6 +116,18 @@ class RoundState:
     """0; 1 in the retrial."""
     first_attempt: FirstAttempt | None
     """What was judged before; None but in the retrial (F11)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealEntry:
+    """A deal of the epoch's ceremony, and what was made of it (B4)."""
+
+    dealer: MemberId
+    deal: PostDeal
+    is_disqualified: bool
+    """Shown to have dealt a wrong share."""
+    complainers: tuple[MemberId, ...]
+    """Who has complained of it, sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +152,10 @@ class LedgerState:
     """Everybody with an account, sorted by member."""
     candidacies: tuple[Candidacy, ...]
     """Sorted by member."""
+    deals: tuple[DealEntry, ...]
+    """Of the epoch's ceremony so far, sorted by dealer (B4)."""
+    beacon_keys: tuple[GroupKey, ...]
+    """The group key in use last, before it the one that it followed; none before the first ceremony has ended."""
     supply: Stake
     """The sum of all stake, treasury and burned; constant between mints (L2)."""
     treasury: Stake
@@ -157,64 +176,6 @@ class LedgerState:
     rounds_settled: int
 
 
-def compute_genesis_state(genesis: Genesis) -> LedgerState:
-    """Return the state at height 0: every founder bonded, and round 1 open if enough of them may be drawn."""
-    chain_id = compute_chain_id(genesis)
-    accounts = tuple(
-        Account(
-            member=founder.member,
-            bonded=founder.bonded,
-            unbonding=(),
-            free=Stake(0),
-            next_sequence=Sequence(0),
-            is_jailed=False,
-            is_evicted=False,
-            is_leaving=False,
-        )
-        for founder in genesis.founders
-    )
-    treasury = genesis.parameters.treasury_initial
-    round_state = build_round(
-        genesis.parameters,
-        accounts,
-        round_number=FIRST_ROUND,
-        height=GENESIS_HEIGHT,
-        time_ms=genesis.created_ms,
-        base_digest=genesis.model_digest,
-    )
-    return LedgerState(
-        chain_id=chain_id,
-        height=GENESIS_HEIGHT,
-        view=GENESIS_VIEW,
-        time_ms=genesis.created_ms,
-        block_hash=chain_id,
-        mix=compute_first_mix(chain_id, genesis.seed),
-        epoch=FIRST_EPOCH,
-        epoch_seed=genesis.seed,
-        validators=tuple(
-            ValidatorWeight(member=founder.member, weight=Weight(founder.bonded)) for founder in genesis.founders
-        ),
-        members=tuple(
-            MemberEntry(
-                member=founder.member, name=founder.name, bls_key=founder.bls_key, addresses=founder.addresses
-            )
-            for founder in genesis.founders
-        ),
-        candidacies=(),
-        supply=Stake(sum(account.bonded for account in accounts) + treasury),
-        treasury=treasury,
-        burned=Stake(0),
-        accounts=accounts,
-        round=round_state,
-        next_round=FIRST_ROUND if round_state is None else Round(FIRST_ROUND + 1),
-        model_digest=genesis.model_digest,
-        accepted_models=(genesis.model_digest,),
-        lineage_digest=compute_digest(Domain.LINEAGE, chain_id),
-        offences=(),
-        rounds_settled=0,
-    )
-
-
 def compute_state_root(state: LedgerState) -> Digest:
     """Return the digest of a state's canonical encoding."""
     return compute_digest(Domain.STATE, encode(state))
@@ -233,6 +194,29 @@ def build_validator_set(state: LedgerState) -> ValidatorSet:
     )
 
 
+def build_ceremony(
+    chain_id: Digest, epoch: Epoch, validators: tuple[ValidatorWeight, ...], members: tuple[MemberEntry, ...]
+) -> Ceremony:
+    """Return the key generation of an epoch with these validators (B4)."""
+    bls_keys = {entry.member: entry.bls_key for entry in members}
+    return Ceremony(
+        chain_id=chain_id,
+        epoch=epoch,
+        dealers=tuple(entry.member for entry in validators),
+        bls_keys=tuple(bls_keys[entry.member] for entry in validators),
+    )
+
+
+def get_waiting(round_state: RoundState) -> Waiting:
+    """Return what a round in DRAW waits for."""
+    return Waiting(
+        round=round_state.round,
+        opened_height=round_state.opened_height,
+        opened_ms=round_state.opened_ms,
+        key_epoch=round_state.key_epoch,
+    )
+
+
 def get_account(state: LedgerState, member: MemberId) -> Account:
     """Return a member's account.
 
@@ -248,6 +232,11 @@ def get_account(state: LedgerState, member: MemberId) -> Account:
 def get_account_members(state: LedgerState) -> frozenset[MemberId]:
     """Return everybody with an account; changes between epochs only."""
     return frozenset(account.member for account in state.accounts)
+
+
+def is_known_member(state: LedgerState, member: MemberId) -> bool:
+    """Return whether somebody has an account, or waits for admission at the end of the epoch."""
+    return member in get_account_members(state) or any(entry.card.member == member for entry in state.candidacies)
 
 
 def compute_unbonding_total(account: Account) -> Stake:
@@ -284,6 +273,7 @@ def build_round(
     height: Height,
     time_ms: Millis,
     base_digest: Digest,
+    key_epoch: Epoch | None,
 ) -> RoundState | None:
     """Return the round that opens with these accounts, or None if none may (F1).
 
@@ -294,6 +284,7 @@ def build_round(
         height: The block that opens it.
         time_ms: That block's ledger time.
         base_digest: The model to train from.
+        key_epoch: Which group key is in use, if any.
     """
     eligible = tuple(
         EligibleMember(member=account.member, stake=account.bonded)
@@ -311,7 +302,9 @@ def build_round(
         deadline_ms=Millis(0),
         base_digest=base_digest,
         eligible=eligible,
+        key_epoch=key_epoch,
         beacon_output=None,
+        beacon=None,
         is_degraded=False,
         proposers=(),
         voters=(),

@@ -1,28 +1,30 @@
 """The ledger's table of contents: what one final block does, in order.
 
 1. The block takes its place: height, view, time, hash, and its reveal is folded into the mix (B5).
-2. A round that an earlier block opened draws its roles from that mix (F1, F2).
+2. A round that an earlier block opened draws its roles, from the beacon's output in the header or from the mix (F2).
 3. Operations, in order; one that the rules refuse leaves only its recorded refusal (L8).
 4. The round moves on by the phase table and settles if it is over (section 2); in preset ``paper`` exhausted members
    are put out.
-5. If this is the last block of its epoch, members leave and join, stake is released, and the next epoch's validators
-   are fixed (C13, L9).
-6. The next round opens, to be drawn in the next block.
+5. If this is the last block of its epoch, the key that was dealt in it comes into use (B4), members leave and join,
+   stake is released, and the next epoch's validators are fixed (C13, L9).
+6. The next round opens, to be drawn in a later block.
 7. Every micro-token is still somewhere, once (L2).
 
 All of it happens on a private draft: an error leaves the caller's state as it was.
 """
 
 from protocol.beacon.randao import fold_mix
+from protocol.beacon.schedule import compute_fallback_wanted_ms
 from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root
 from protocol.errors import InvalidBlock, InvalidMessage, MalformedMessage
 from protocol.learning.artifact_format import ModelSchema
+from protocol.ledger.ceremony import apply_ceremony_end
 from protocol.ledger.draft import LedgerDraft, close_draft, open_draft
 from protocol.ledger.membership import apply_epoch_end
 from protocol.ledger.operations import apply_operation
 from protocol.ledger.rounds import apply_draw, apply_opening, apply_phase_changes
 from protocol.ledger.slashing import apply_evictions
-from protocol.ledger.state import LedgerState, compute_state_root
+from protocol.ledger.state import LedgerState, compute_state_root, get_waiting
 from protocol.operations import Operation, check_operation_signature, decode_operation
 from protocol.outcomes import BlockOutcome, Phase
 from protocol.parameters import Parameters
@@ -48,13 +50,14 @@ def apply_block(
     operations = _decode_operations(block)
     draft = open_draft(state)
     _apply_header(draft, block.header)
-    apply_draw(draft, parameters)
+    apply_draw(draft, parameters, block.header.beacon)
     results = tuple(
         apply_operation(draft, parameters, schema, encoded, operation)
         for encoded, operation in zip(block.operations, operations, strict=True)
     )
     settled = apply_phase_changes(draft, parameters)
     apply_evictions(draft, parameters)
+    apply_ceremony_end(draft, parameters)
     apply_epoch_end(draft, parameters)
     apply_opening(draft, parameters)
     after = close_draft(draft)
@@ -113,15 +116,18 @@ def check_block_operations(
     return decoded
 
 
-def get_deadline_ms(state: LedgerState) -> Millis | None:
+def get_deadline_ms(parameters: Parameters, state: LedgerState) -> Millis | None:
     """Return the ledger time at which the current phase ends (F15).
 
     Returns:
-        0 in DRAW, because a block is wanted at once; None if no round is open.
+        In DRAW from when on a block is wanted even without the beacon's output (B5), 0 at once; None if no round is
+        open.
     """
     if state.round is None:
         return None
-    return Millis(0) if state.round.phase is Phase.DRAW else state.round.deadline_ms
+    if state.round.phase is Phase.DRAW:
+        return compute_fallback_wanted_ms(parameters, get_waiting(state.round))
+    return state.round.deadline_ms
 
 
 def _decode_operations(block: Block) -> tuple[Operation, ...]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from protocol.blocks import BlockHeader, sign_block
 from protocol.codec import encode
-from protocol.consensus.outgoing import build_proposal
+from protocol.consensus.outgoing import BlockContent, build_proposal
 from protocol.consensus.tree import Tip
 from protocol.engine import Engine
 from protocol.ledger.state import LedgerState, get_account
@@ -45,7 +45,8 @@ def build_leader_proposal(
     if leader == faulty.key.member:
         operations = (*operations, *extra)
     own_config = replace(config, key=keys.key, bls_key=keys.bls_key)
-    proposal = build_proposal(own_config, tree, view, parent, operations, Millis(max(now_ms, parent.time_ms + 1)))
+    content = BlockContent(operations=operations, beacon=engine.get_beacon_proof(branch))
+    proposal = build_proposal(own_config, tree, view, parent, content, Millis(max(now_ms, parent.time_ms + 1)))
     if leader != faulty.key.member:
         return proposal
     header = _spoil_header(proposal.block.header, parent, fit=fit)

@@ -12,7 +12,8 @@ from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_oper
 from protocol.cards import sign_card
 from protocol.codec import encode
 from protocol.errors import MalformedMessage
-from protocol.ledger.state import build_validator_set, compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import build_validator_set
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.operations import Join, Payload, decode_operation, sign_operation
 from protocol.units import BlsSignature, Digest, Epoch, MemberId, View

@@ -16,6 +16,7 @@ from node.catchup import BlockFetcher
 from node.driver import Driver, Hands
 from node.errors import DiskFull
 from node.inbox import Inbox
+from node.keysmith import Keysmith
 from node.observations import ObservationHub
 from node.services import RecentBlocks
 from node.submissions import Submissions
@@ -38,7 +39,8 @@ from protocol.interface import (
     WorkFailed,
 )
 from protocol.journal import OwnProposalRecord, ScoreRecord
-from protocol.ledger.state import compute_genesis_state
+from protocol.key_work import KeyHolder
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.messages import Proposal
 from protocol.units import MemberId, Millis, Ppm, Round
 from tests.helpers import LedgerBuilder, make_digest, make_founders, make_genesis
@@ -118,6 +120,12 @@ async def run_driver(
                 transport=transport, inbox=inbox, chain_id=compute_chain_id(GENESIS), member=ME
             ),
             workbench=Workbench(inbox=inbox, tools=tools),
+            keysmith=Keysmith(
+                holder=KeyHolder(member=ME, bls_key=FOUNDERS[0].bls_key, secret=bytes(32)),
+                inbox=inbox,
+                run_blocking=run_inline,
+                timings=timings,
+            ),
             recent=bench.recent,
             hub=ObservationHub(),
             submissions=Submissions(inbox),

@@ -177,6 +177,7 @@ def test_another_bond_than_the_operator_insists_on_is_refused() -> None:
 async def test_who_watches_learns_the_names_of_a_new_epoch() -> None:
     builder, newcomer = make_builder(), make_newcomer()
     started = EpochStarted(
+        key_epoch=None,
         epoch=Epoch(1), validator_count=4, total_weight=Weight(TOTAL), joined=(newcomer.card.member,), left=()
     )
     async with open_desk(builder) as desk, trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ from node.json_values import JsonObject
 from node.refusals import SENTENCES
 from protocol.genesis import compute_chain_id
 from protocol.learning.artifact_format import compute_model_size_bytes
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.operations import Bond, compute_operation_id
 from protocol.refusals import Refusal
 from protocol.units import Digest, Stake

@@ -19,7 +19,7 @@ from protocol.interface import (
     WitnessHeard,
 )
 from protocol.journal import Record
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.messages import ConsensusMessage, OperationMessage, Votes
 from protocol.operations import SubmitUpdate
 from protocol.parameters import Parameters

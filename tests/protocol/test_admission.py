@@ -15,9 +15,10 @@ from protocol.admission import (
     Progress,
 )
 from protocol.codec import encode, encode_union
+from protocol.errors import StaleMessage
 from protocol.gossip import Admission, Topic
 from protocol.interface import ConsensusReceived, OperationReceived
-from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Partial, PartialMessage, Proposal, Votes
 from protocol.operations import OPERATION_BYTES_MAX, Bond
 from protocol.units import Digest, Epoch, Sequence, Signature, Stake, View
 from protocol.validators import ValidatorSet
@@ -67,8 +68,16 @@ class Knowledge:
             get_next_sequence=lambda _member: self.next_sequence,
             is_settled=lambda vote: vote in self.settled or vote.view <= self.finalized_view,
             has_certificate=lambda certificate: certificate in self.certificates,
+            check_partial_wanted=self.check_partial_wanted,
         )
         self.admission = GossipAdmission(CHAIN, progress)
+
+    def check_partial_wanted(self, partial: Partial) -> None:
+        if partial.round < 5:
+            raise StaleMessage("a partial of a round that is drawn")
+
+    def judge_partial(self, message: PartialMessage) -> Admitted:
+        return self.admission.judge(Topic.BEACON, encode(message))
 
     def judge(self, message: ConsensusMessage) -> Admitted:
         return self.admission.judge(Topic.CONSENSUS, encode_union(message, ConsensusMessage))

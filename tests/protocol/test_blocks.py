@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from protocol.blocks import (
+    BeaconProof,
     BlockHeader,
     check_block_signature,
     check_reveal,
@@ -14,7 +15,7 @@ from protocol.blocks import (
     sign_block,
 )
 from protocol.errors import InvalidMessage
-from protocol.units import BlsSignature, Digest, Epoch, Height, MemberId, Millis, View
+from protocol.units import BlsSignature, Digest, Epoch, Height, MemberId, Millis, Round, View
 from tests.helpers import FounderKeys, make_founders
 from tests.values import make_digest
 
@@ -41,6 +42,7 @@ CHANGES: dict[str, object] = {
     "operations_root": compute_operations_root((b"two",)),
     "reveal": BlsSignature(bytes(48)),
     "leader": OTHER.member,
+    "beacon": BeaconProof(round=Round(1), key_epoch=Epoch(1), signature=BlsSignature(bytes(48))),
 }
 
 
@@ -118,5 +120,5 @@ def test_hashes_are_pinned() -> None:
         "3dbf38da8c826f2bb47fe15705fc9f1044e41f3a6a4bd201aafc77e3be2b3b46"
     )
     assert compute_block_hash(Digest(bytes(32)), zeros).hex() == (
-        "601dc4454ea3095461caebcf3dae544bd24ae6d55e0a8b2766f4a7d4fc9220e5"
+        "ce8eb85333122117139de29d968f95237e2ceddc0348c17e02691cef9a76cf65"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol import bls
 from protocol.bls import BlsSigningKey, check_bls_signature, check_possession, decode_public_key, decode_signature
+from protocol.bls import keys as bls
 from protocol.crypto import Domain
 from protocol.errors import InvalidMessage
 from protocol.units import BlsPublicKey, BlsSignature, Digest

@@ -115,7 +115,7 @@ def test_a_contradiction_is_reported_once() -> None:
 def test_a_member_that_contradicts_itself_often_costs_one_verification(monkeypatch: pytest.MonkeyPatch) -> None:
     """L7, C15: a message of votes for many blocks of one view is as many contradictions."""
     verified: list[Evidence] = []
-    monkeypatch.setattr("protocol.engine.check_evidence", lambda _chain_id, evidence: verified.append(evidence))
+    monkeypatch.setattr("protocol.reports.check_evidence", lambda _chain_id, evidence: verified.append(evidence))
     node = make_weak_node()
     node.start(100)
     digests = [make_digest("block", number) for number in range(20)]

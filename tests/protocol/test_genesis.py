@@ -7,7 +7,8 @@ import pytest
 from protocol.codec import encode
 from protocol.errors import InvalidMessage, MalformedMessage
 from protocol.genesis import Genesis, TaskSpec, check_genesis, compute_chain_id, decode_genesis
-from protocol.ledger.state import build_validator_set, compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import build_validator_set
 from protocol.units import Bps, Millis, Stake
 from tests.helpers import make_founders, make_genesis
 

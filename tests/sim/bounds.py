@@ -61,7 +61,7 @@ def check_bounds(engine: Engine) -> None:
     assert not consensus._outgoing._votes, "votes are kept that have been sent"
     own_member = engine._config.key.member
     for member, pending in engine._mempool._pending.items():
-        spare = OWN_DUTIES_MAX + len(engine._reported) if member == own_member else 0
+        spare = OWN_DUTIES_MAX + len(engine._reports._reported) if member == own_member else 0
         assert len(pending) <= PENDING_PER_MEMBER_MAX + spare, "too many operations of one member are pending"
 
 

@@ -21,9 +21,18 @@ from protocol.genesis import FIRST_EPOCH
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock, PersistBlock
 from protocol.ledger.state import LedgerState, build_validator_set
-from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
-from protocol.operations import ReportEvidence, decode_operation
-from protocol.outcomes import StakeReason
+from protocol.messages import (
+    Certificates,
+    ConsensusMessage,
+    OperationMessage,
+    Partial,
+    PartialMessage,
+    Proposal,
+    Votes,
+)
+from protocol.observations import Observation, PartialWrong
+from protocol.operations import Complain, ReportEvidence, decode_operation
+from protocol.outcomes import Phase, StakeReason
 from protocol.units import Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, VoteKind, check_vote, split_certificate
@@ -143,12 +152,16 @@ class Checkers:
             assert blocks[-1].finalized.certificate is not None, "a batch ends without a finalization"
             assert state.height == height, "the state is not that of the last final block"
             check_supply(state)
+            self._check_ceremonies(blocks)
             jailed = {account.member for account in state.accounts if account.is_jailed}
             assert not jailed & self.honest, "an honest member was jailed"
 
     def on_broadcast(self, node: SimNode, topic: Topic, message: bytes) -> None:
         """Check what an honest node says."""
-        if topic is not Topic.CONSENSUS:
+        if topic is Topic.BEACON:
+            check_released_in_time(node, decode(PartialMessage, message, bytes_max=len(message)).partial)
+            return
+        if topic is Topic.OPERATIONS:
             self._check_report(message)
             return
         decoded = cast(ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=len(message)))
@@ -162,7 +175,7 @@ class Checkers:
 
     def on_adversary(self, topic: Topic, message: bytes) -> None:
         """Take down what an adversary sends; forged signatures are nobody's."""
-        if topic is Topic.OPERATIONS:
+        if topic is not Topic.CONSENSUS:
             self._check_report(message)
             return
         with suppress(MalformedMessage):
@@ -194,6 +207,19 @@ class Checkers:
             if isinstance(operation.content.payload, ReportEvidence):
                 offence = check_evidence(self.chain_id, operation.content.payload.evidence)
                 assert offence.member not in self.honest, "an honest member can be convicted"
+            if isinstance(operation.content.payload, Complain) and operation.content.member in self.honest:
+                dealer = operation.content.payload.dealer
+                assert dealer not in self.honest, "an honest member opens what another one dealt to it"
+
+    def _check_ceremonies(self, blocks: list[PersistBlock]) -> None:
+        """Check that no honest member pays for the key generation (B4)."""
+        moves = [move for entry in blocks for move in entry.outcome.moves if move.reason is StakeReason.SLASH_CEREMONY]
+        assert not {move.member for move in moves} & self.honest, "an honest member pays for a deal or a complaint"
+
+    def check_observed(self, observation: Observation) -> None:
+        """Check that an honest node blames nobody honest for a partial (B3)."""
+        if isinstance(observation, PartialWrong):
+            assert observation.member not in self.honest, "an honest member's partial is called wrong"
 
     def check_forks_convict(self) -> None:
         """Check that whoever made a fork possible holds a third of the weight and is proven a liar."""
@@ -223,6 +249,15 @@ class Checkers:
 def is_durable(disk: Disk, vote: Vote) -> bool:
     """Return whether a restart would remember a vote, or need not."""
     return vote.view <= disk.state.view or vote in disk.votes
+
+
+def check_released_in_time(node: SimNode, partial: Partial) -> None:
+    """Check that the block that opened a partial's round is final, on the disk of whoever releases it (B2)."""
+    state = node.disk.state
+    current = state.round
+    assert current is not None and current.round == partial.round, f"a partial of round {partial.round} leaves early"
+    assert current.phase is Phase.DRAW, f"a partial of round {partial.round} leaves when it is drawn"
+    assert len(node.disk.blocks) >= current.opened_height, f"the block that opens round {partial.round} is not final"
 
 
 def check_supply(state: LedgerState) -> None:

@@ -26,7 +26,7 @@ from protocol.interface import (
     SetMembers,
     TimeAdvanced,
 )
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.messages import Proposal
 from protocol.units import Millis
 from tests.sim.bounds import check_bounds, check_journal, check_view
@@ -251,6 +251,8 @@ class Cluster:
                 if node.is_honest:
                     node.contacts = frozenset(contact.member for contact in contacts)
             case Observe(observation=observation):
+                if node.is_honest:
+                    self.checkers.check_observed(observation)
                 self._note(node, repr(observation).encode())
             case _:
                 self._surroundings.act(node, action)

@@ -28,7 +28,8 @@ from protocol.journal import (
     ScoreRecord,
     VotingFloorRecord,
 )
-from protocol.ledger.state import LedgerState, compute_genesis_state, compute_state_root
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState, compute_state_root
 from protocol.ledger.transition import apply_block
 from protocol.operations import compute_operation_id, decode_operation
 from protocol.outcomes import BlockOutcome, RoundRecord

@@ -9,8 +9,9 @@ from protocol.crypto import Domain, compute_digest
 from protocol.errors import InvalidMessage
 from protocol.evidence import ConflictingVotes, Evidence
 from protocol.genesis import Genesis
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.ledger.member_entries import Candidacy
-from protocol.ledger.state import Account, LedgerState, compute_genesis_state
+from protocol.ledger.state import Account, LedgerState
 from protocol.operations import Approve, Join, Leave, ReportEvidence, Unbond
 from protocol.outcomes import StakeReason
 from protocol.refusals import Refusal

@@ -7,7 +7,8 @@ from protocol.audit import verify_export
 from protocol.blocks import compute_block_hash
 from protocol.export import ExportedBlock, write_export
 from protocol.genesis import Genesis
-from protocol.ledger.state import LedgerState, compute_genesis_state, compute_state_root
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState, compute_state_root
 from protocol.ledger.transition import apply_block
 from protocol.outcomes import BlockOutcome, StakeReason
 from protocol.units import Digest

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
 

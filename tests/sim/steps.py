@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from protocol.blocks import BlockHeader
 from protocol.genesis import Genesis
 from protocol.interface import FinalizedBlock
-from protocol.ledger.state import LedgerState, compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState
 from protocol.ledger.transition import apply_block
 from protocol.operations import Operation, decode_operation
 from protocol.outcomes import BlockOutcome

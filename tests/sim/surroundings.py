@@ -29,6 +29,8 @@ from protocol.interface import (
     UpdateTrained,
     WitnessHeard,
 )
+from protocol.key_orders import CheckDeals, DeriveShare, JudgeDeal, KeyWork, MakeDeal
+from protocol.key_work import KeyHolder, do_key_work
 from protocol.learning.artifact_format import ModelSchema, compute_update_size_bytes, get_trainable_tensors
 from protocol.units import Digest, Height, Ppm
 from tests.sim.events import EventLoop
@@ -39,10 +41,11 @@ BLOCKS_PER_ANSWER = 50
 FETCH_TRIES = 8
 ARTIFACT_TRIES = 150
 WORK_MS_MAX = 600
+KEY_WORK_MS_MAX = 100
 WITNESS_PAUSE_MS = (5, 400)
 
 Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
-Order: TypeAlias = AskWitnesses | FetchBlocks | FetchBlock | FetchArtifact | Work
+Order: TypeAlias = AskWitnesses | FetchBlocks | FetchBlock | FetchArtifact | Work | KeyWork
 
 
 class Manner(Enum):
@@ -67,6 +70,7 @@ class Surroundings:
         """Of the workers that are not honest, by the node's index."""
         self._bad: set[Digest] = set()
         """Bad updates, and the models that they went into."""
+        self._key_random = random.Random(f"keys-{seed}")
         self.handle: Callable[[SimNode, Input], None] = lambda _node, _event: None
         """How an answer reaches a node."""
 
@@ -83,6 +87,8 @@ class Surroundings:
                 self.fetch_artifact(node, order)
             case TrainModel() | ComputeCandidate() | EvaluateModel():
                 self.work(node, order)
+            case MakeDeal() | CheckDeals() | DeriveShare() | JudgeDeal():
+                self.work_keys(node, order)
             case _:
                 assert_never(order)
 
@@ -188,6 +194,20 @@ class Surroundings:
                 self._when_held(node, digests, action, tries=tries - 1)
 
         self._loop.at(self._network.random.randint(5, 60) if tries == ARTIFACT_TRIES else 200, look)
+
+    # What the keysmith does: nothing here is made up.
+
+    def work_keys(self, node: SimNode, order: KeyWork) -> None:
+        """Compute with a node's long-term keys, which takes time."""
+        incarnation = node.incarnation
+        holder = KeyHolder(member=node.member, bls_key=node.keys.bls_key, secret=node.keys.salt_secret)
+        done = do_key_work(holder, order)
+
+        def finish() -> None:
+            if done is not None and node.incarnation == incarnation:
+                self.handle(node, done)
+
+        self._loop.at(self._key_random.randint(1, KEY_WORK_MS_MAX), finish)
 
     # What the worker does.
 

@@ -20,7 +20,7 @@ from protocol.consensus.tally import Tally
 from protocol.consensus.voting_guard import VotingGuard
 from protocol.interface import AskWitnesses, Effect, Persist
 from protocol.journal import OwnVoteRecord
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.units import Stake, View, Weight
 from protocol.votes import Certificate, VoteKind
 from tests.helpers import LedgerBuilder, make_founders

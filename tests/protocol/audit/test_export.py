@@ -14,7 +14,8 @@ from protocol.export import (
     read_genesis,
     write_export,
 )
-from protocol.ledger.state import compute_genesis_state, compute_state_root
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import compute_state_root
 from tests.protocol.audit.chains import build_chain, build_tiny_chain, write
 
 

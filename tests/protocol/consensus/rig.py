@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
-from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
+from protocol.blocks import (
+    BeaconProof,
+    Block,
+    BlockHeader,
+    compute_block_hash,
+    compute_operations_root,
+    compute_reveal,
+    sign_block,
+)
 from protocol.codec import decode_union
 from protocol.consensus.checks import ConsensusConfig
 from protocol.consensus.machine import Consensus
@@ -118,9 +126,13 @@ class Application:
     has_operations: bool = False
     is_artifact_missing: bool = False
     refuses: bool = False
+    beacon_proof: BeaconProof | None = None
 
     def collect_operations(self, branch: tuple[Block, ...]) -> tuple[bytes, ...]:
         return (b"operation",) if self.has_operations and not branch else ()
+
+    def get_beacon_proof(self, branch: tuple[Block, ...]) -> BeaconProof | None:
+        return None if any(block.header.beacon == self.beacon_proof for block in branch) else self.beacon_proof
 
     def check_operations(self, _block: Block) -> None:
         if self.refuses:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.codec import decode, encode
-from protocol.ledger.state import LedgerState, compute_genesis_state, compute_unbonding_total
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState, compute_unbonding_total
 from protocol.ledger.transition import apply_block, get_deadline_ms
 from protocol.operations import Bond, Payload, ReportEvidence, RevealBallot, SealBallot, Unbond, compute_seal
 from protocol.outcomes import StakeMove, StakeReason
@@ -96,7 +97,7 @@ def check_stake(state: LedgerState) -> None:
 def play(builder: LedgerBuilder, blocks: list[tuple[list[Step], bool]]) -> None:
     """Add the blocks; where a block says so, its time is that of the present deadline."""
     for steps, is_late in blocks:
-        deadline = get_deadline_ms(builder.state)
+        deadline = get_deadline_ms(builder.genesis.parameters, builder.state)
         pairs = [
             (builder.founders[step.actor].member, build_payload(builder, builder.founders[step.actor], step))
             for step in steps

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from protocol.codec import decode, encode
-from protocol.ledger.state import LedgerState, compute_genesis_state, compute_state_root, get_account
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import LedgerState, compute_state_root, get_account
 from protocol.ledger.transition import get_deadline_ms
 from protocol.outcomes import Phase
 from protocol.parameters import Parameters
@@ -26,7 +27,7 @@ def test_round_one_is_open_and_wants_a_block() -> None:
     assert state.round is not None
     assert (state.round.round, state.round.phase, state.next_round) == (1, Phase.DRAW, 2)
     assert [entry.member for entry in state.round.eligible] == [account.member for account in state.accounts]
-    assert get_deadline_ms(state) == 0
+    assert get_deadline_ms(Parameters(), state) == 0
 
 
 def test_the_tip_is_the_chain_id_and_the_model_that_of_genesis() -> None:
@@ -39,7 +40,7 @@ def test_with_one_eligible_founder_no_round_opens() -> None:
     low = Stake(Parameters().bond_min - 1)
     state = LedgerBuilder(make_founders(3, bonded=(STAKE, low, low))).state
     assert (state.round, state.next_round) == (None, 1)
-    assert get_deadline_ms(state) is None
+    assert get_deadline_ms(Parameters(), state) is None
 
 
 def test_a_job_of_no_more_rounds_than_zero_never_ends() -> None:

@@ -60,11 +60,11 @@ def test_the_stake_snapshot_is_fixed_when_the_round_opens(builder: LedgerBuilder
 def test_deadlines_are_in_ledger_time_from_the_block_that_entered_the_phase(builder: LedgerBuilder) -> None:
     parameters = builder.parameters
     builder.run_draw()
-    assert get_deadline_ms(builder.state) == builder.state.time_ms + parameters.train_deadline_ms
+    assert get_deadline_ms(parameters, builder.state) == builder.state.time_ms + parameters.train_deadline_ms
     builder.run_training()
-    assert get_deadline_ms(builder.state) == builder.state.time_ms + parameters.seal_deadline_ms
+    assert get_deadline_ms(parameters, builder.state) == builder.state.time_ms + parameters.seal_deadline_ms
     builder.run_sealing({member: make_ballot(builder.round) for member in builder.round.voters})
-    assert get_deadline_ms(builder.state) == builder.state.time_ms + parameters.reveal_deadline_ms
+    assert get_deadline_ms(parameters, builder.state) == builder.state.time_ms + parameters.reveal_deadline_ms
 
 
 def test_training_ends_at_the_deadline_with_enough_updates(builder: LedgerBuilder) -> None:
@@ -152,7 +152,7 @@ def test_the_job_ends_with_its_last_round() -> None:
     builder.run_round()
     assert builder.run_round().round == 2
     assert (builder.state.round, builder.state.rounds_settled, builder.state.next_round) == (None, 2, 3)
-    assert get_deadline_ms(builder.state) is None
+    assert get_deadline_ms(builder.genesis.parameters, builder.state) is None
     builder.add_block()
     assert builder.state.round is None
 

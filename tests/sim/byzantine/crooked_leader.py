@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from protocol.blocks import BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
-from protocol.consensus.outgoing import build_proposal
+from protocol.consensus.outgoing import BlockContent, build_proposal
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Topic
 from protocol.interface import Effect, FinalizedBlock
@@ -152,7 +152,8 @@ class CrookedLeader:
             return []
         # The last block may have been notarized again since, in a view above its own.
         parent = replace(parent, view=found[0])
-        return self._publish(build_proposal(config, tree, view, parent, (), now_ms))
+        content = BlockContent(operations=(), beacon=None)
+        return self._publish(build_proposal(config, tree, view, parent, content, now_ms))
 
     def _publish(self, proposal: Proposal) -> list[Action]:
         header = proposal.block.header

@@ -14,7 +14,8 @@ from protocol.codec import decode_union, encode_union
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Topic
 from protocol.interface import Broadcast, Effect, FinalizedBlock, Input
-from protocol.ledger.state import build_validator_set, compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import build_validator_set
 from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
 from protocol.units import Digest, Height, MemberId, Millis, Signature, View
 from protocol.votes import Certificate, Vote, VoteKind, build_certificate, sign_vote

@@ -6,7 +6,7 @@ from protocol.blocks import Block
 from protocol.engine import Engine, EngineConfig
 from protocol.gossip import Topic
 from protocol.interface import Effect, FinalizedBlock, Input, PersistBlock
-from protocol.ledger.state import compute_genesis_state
+from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.restored import Restored
 from protocol.units import Digest, Height, MemberId, Millis
 from protocol.votes import Vote

@@ -19,7 +19,8 @@ from protocol.genesis import Genesis, compute_chain_id
 from protocol.gossip import Topic
 from protocol.interface import FinalizedBlock
 from protocol.journal import OwnOperationRecord, OwnProposalRecord, OwnVoteRecord, VotingFloorRecord
-from protocol.ledger.state import compute_genesis_state, get_account
+from protocol.ledger.genesis_state import compute_genesis_state
+from protocol.ledger.state import get_account
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
 from protocol.observations import VotingResumed, VotingSuspended
 from protocol.operations import OPERATION_BYTES_MAX, decode_operation

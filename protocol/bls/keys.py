@@ -1,4 +1,4 @@
-"""BLS signatures on BLS12-381: the only door to the curve library (B6, B7).
+"""BLS keys and signatures on BLS12-381 (L1, B5).
 
 Public keys lie on G2 (96 bytes), signatures on G1 (48 bytes), as in drand's scheme ``bls-unchained-g1-rfc9380``;
 messages are hashed to G1 by RFC 9380. The ciphersuite tags are those of the IETF draft on BLS signatures (section
@@ -9,6 +9,8 @@ from typing import Final
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
+from protocol.bls.encryption import compute_shared_point, prove_shared_point
+from protocol.bls.points import decode_public_key, decode_signature
 from protocol.crypto import Domain, compute_sign_bytes
 from protocol.errors import InvalidMessage
 from protocol.units import BlsPublicKey, BlsSignature, Digest
@@ -41,6 +43,18 @@ class BlsSigningKey:
         """Return the signature over the own public key that shows this key is known to its holder."""
         return self._sign(self.public_key, POSSESSION_TAG)
 
+    def compute_shared_point(self, ephemeral_key: BlsPublicKey) -> BlsPublicKey:
+        """Return the point that this key and the holder of an ephemeral one can compute, and nobody else (B4).
+
+        Raises:
+            InvalidMessage: The ephemeral key is no point of the group.
+        """
+        return compute_shared_point(self._scalar, ephemeral_key)
+
+    def prove_shared_point(self, ephemeral_key: BlsPublicKey, context: bytes) -> bytes:
+        """Return the proof that :meth:`compute_shared_point` gave that point, for everybody to check (B4)."""
+        return prove_shared_point(self._scalar, self.public_key, ephemeral_key, context)
+
     def _sign(self, message: bytes, tag: bytes) -> BlsSignature:
         point = G1Point.hash_to_curve(message, tag) * self._scalar
         return BlsSignature(bytes(point.to_compressed_bytes()))
@@ -64,36 +78,6 @@ def check_possession(public_key: BlsPublicKey, proof: BlsSignature) -> None:
         InvalidMessage: It does not prove that the holder knows the secret key.
     """
     _check(public_key, public_key, POSSESSION_TAG, proof)
-
-
-def decode_public_key(encoded: bytes) -> G2Point:
-    """Return the point of a public key (B6).
-
-    Raises:
-        InvalidMessage: Not on the curve, outside the subgroup, infinity, or not the canonical encoding.
-    """
-    try:
-        point = G2Point.from_compressed_bytes(encoded)
-    except ValueError as error:
-        raise InvalidMessage("a BLS public key is no point of the group") from error
-    if point == G2Point.identity() or bytes(point.to_compressed_bytes()) != encoded:
-        raise InvalidMessage("a BLS public key is infinity or not canonical")
-    return point
-
-
-def decode_signature(encoded: bytes) -> G1Point:
-    """Return the point of a signature (B6).
-
-    Raises:
-        InvalidMessage: Not on the curve, outside the subgroup, infinity, or not the canonical encoding.
-    """
-    try:
-        point = G1Point.from_compressed_bytes(encoded)
-    except ValueError as error:
-        raise InvalidMessage("a BLS signature is no point of the group") from error
-    if point == G1Point.identity() or bytes(point.to_compressed_bytes()) != encoded:
-        raise InvalidMessage("a BLS signature is infinity or not canonical")
-    return point
 
 
 def _check(public_key: BlsPublicKey, message: bytes, tag: bytes, signature: BlsSignature) -> None:
