@@ -48,8 +48,8 @@ def open_engine(keep: Path | None) -> Iterator[tuple[dict[str, str], Path]]:
     """Give the environment in which `docker` answers, and a folder for scraps."""
     with tempfile.TemporaryDirectory(prefix="pnyx-compose-", ignore_cleanup_errors=True) as scraps:
         folder = Path(scraps) if keep is None else keep
-        started = run([str(ENGINE), "start", str(folder)], environment=os.environ, timeout_s=1_200)
         try:
+            started = run([str(ENGINE), "start", str(folder)], environment=os.environ, timeout_s=1_200)
             yield {**os.environ, **read_exports(started)}, Path(scraps)
         finally:
             if keep is None:

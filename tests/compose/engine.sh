@@ -88,6 +88,12 @@ stop() {
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.25
   done
+  # What the engine added goes first: a table that was empty is not in what was saved.
+  for table in filter nat; do
+    iptables -t "$table" -F
+    iptables -t "$table" -X
+  done
+  iptables -P FORWARD ACCEPT
   iptables-restore <"$folder/iptables.saved"
   cat "$folder/ip_forward.saved" >/proc/sys/net/ipv4/ip_forward
   ip link delete docker0 2>/dev/null || true
