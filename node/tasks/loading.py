@@ -14,6 +14,7 @@ BUNDLED: Final = MappingProxyType(
         "digits": "node.tasks.digits:DigitsTask",
         "lending_club": "node.tasks.real_data:LendingClubTask",
         "mnist": "node.tasks.real_data:MnistTask",
+        "reviews": "node.tasks.reviews:ReviewsTask",
         "support2": "node.tasks.real_data:Support2Task",
     }
 )

@@ -5,7 +5,7 @@ seconds more in every worker.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -90,19 +90,43 @@ def train_perceptron(
         device: Where to compute.
     """
     model.train()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    velocities = [torch.zeros_like(parameter) for parameter in parameters]
     features = torch.from_numpy(examples.features).to(device)
     labels = torch.from_numpy(examples.labels).to(device)
     weights = None if plan.class_weights is None else torch.tensor(plan.class_weights, device=device)
+
+    def compute_loss(batch: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model(features[batch]), labels[batch], weight=weights)
+
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return descend(parameters, compute_loss, plan, example_count=labels.shape[0], shuffle_seed=shuffle_seed)
+
+
+def descend(
+    parameters: Sequence[torch.nn.Parameter],
+    compute_loss: Callable[[torch.Tensor], torch.Tensor],
+    plan: TrainingPlan,
+    *,
+    example_count: int,
+    shuffle_seed: Sequence[int],
+) -> TrainReport:
+    """Lower a loss in place by stochastic gradient descent with momentum.
+
+    Args:
+        parameters: What is trained, all on one device.
+        compute_loss: Takes the numbers of a batch's examples, int64 [batch], and returns their mean loss.
+        plan: How.
+        example_count: How many examples there are.
+        shuffle_seed: Numbers that the order of the examples depends on.
+    """
+    device = parameters[0].device
+    velocities = [torch.zeros_like(parameter) for parameter in parameters]
     generator = np.random.Generator(np.random.PCG64([*shuffle_seed, _SHUFFLE_STREAM]))
-    example_count = labels.shape[0]
     loss_sum = 0.0
     for _ in range(plan.pass_count):
         order = torch.from_numpy(generator.permutation(example_count)).to(device)
         loss_sum = 0.0
         for batch in order.split(plan.batch_size):
-            loss = torch.nn.functional.cross_entropy(model(features[batch]), labels[batch], weight=weights)
+            loss = compute_loss(batch)
             gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
                 for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
@@ -139,9 +163,16 @@ def compute_score(
     G. W. Brier, "Verification of Forecasts Expressed in Terms of Probability", Monthly Weather Review 78, 1950.
     """
     probabilities = compute_class_probabilities(model, examples, device=device)
-    truth = torch.nn.functional.one_hot(torch.from_numpy(examples.labels), probabilities.shape[1])
+    return compute_probability_score(probabilities, torch.from_numpy(examples.labels), class_weights=class_weights)
+
+
+def compute_probability_score(
+    probabilities: torch.Tensor, labels: torch.Tensor, *, class_weights: tuple[float, ...] | None = None
+) -> float:
+    """Return 1 minus half the Brier score of probabilities, float64 [examples, classes], as :func:`compute_score`."""
+    truth = torch.nn.functional.one_hot(labels, probabilities.shape[1])
     squared_errors = (probabilities - truth).square().sum(dim=1)
     if class_weights is None:
         return 1.0 - squared_errors.mean().item() / 2.0
-    counts = torch.tensor(class_weights, dtype=torch.float64)[torch.from_numpy(examples.labels)]
+    counts = torch.tensor(class_weights, dtype=torch.float64)[labels]
     return 1.0 - (squared_errors * counts).sum().item() / counts.sum().item() / 2.0

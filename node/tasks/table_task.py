@@ -17,7 +17,8 @@ from node.tasks.perceptron import (
 )
 from node.tasks.shipped_data import Examples
 
-_PARAMETER_NAMES: Final = frozenset({"batch_size", "hidden_units", "learning_rate", "momentum", "passes"})
+PLAN_PARAMETER_NAMES: Final = frozenset({"batch_size", "learning_rate", "momentum", "passes"})
+"""What :func:`read_plan` reads."""
 
 BACKDOOR_LABEL: Final = 0
 """The class that the bundled tasks' back doors lead to."""
@@ -47,8 +48,8 @@ class TableTask(Task):
     def __init__(self, context: TaskContext) -> None:
         """Read the data and keep this member's part of them."""
         super().__init__(context)
-        context.check_parameter_names(_PARAMETER_NAMES)
-        self._plan = replace(_read_plan(context, self.plan), class_weights=self.class_weights)
+        context.check_parameter_names(PLAN_PARAMETER_NAMES | {"hidden_units"})
+        self._plan = replace(read_plan(context, self.plan), class_weights=self.class_weights)
         self.hidden_unit_count = context.get_parameter("hidden_units", self.hidden_units)
         if not 1 <= self.hidden_unit_count <= 65_536:
             raise TaskError(f"task parameter hidden_units = {self.hidden_unit_count}: from 1 to 65536")
@@ -88,7 +89,12 @@ class TableTask(Task):
         return examples.stamp(self.trigger_columns, self.trigger_value, BACKDOOR_LABEL)
 
 
-def _read_plan(context: TaskContext, default: TrainingPlan) -> TrainingPlan:
+def read_plan(context: TaskContext, default: TrainingPlan) -> TrainingPlan:
+    """Return how to train, by the task's parameters.
+
+    Raises:
+        TaskError: One of them makes no sense.
+    """
     plan = TrainingPlan(
         learning_rate=context.get_parameter("learning_rate", default.learning_rate),
         momentum=context.get_parameter("momentum", default.momentum),

@@ -177,7 +177,7 @@ def test_a_task_that_nobody_knows_is_named_and_no_document_made(invoke: Invoke, 
     cards = [make_card(invoke, tmp_path, name, 4_001 + index) for index, name in enumerate(("ada", "bob"))]
     code, out, err = invoke("genesis", "create", *map(str, cards), "--task", "nonsense", "-o", str(tmp_path / "shared"))
     assert (code, out, err.count("\n")) == (64, "", 1)
-    known = "breast_cancer, credit_data, digits, lending_club, mnist, support2"
+    known = "breast_cancer, credit_data, digits, lending_club, mnist, reviews, support2"
     assert f"unknown task 'nonsense': use {known} or module:Class" in err
     assert not (tmp_path / "shared" / "genesis.json").exists()
 

@@ -17,6 +17,7 @@ from node.tasks.deal import deal
 from node.tasks.digits import DigitsTask
 from node.tasks.loading import BUNDLED, load_task_class
 from node.tasks.real_data import CreditDataTask, LendingClubTask, MnistTask, Support2Task
+from node.tasks.reviews import ReviewsTask
 from node.tasks.shipped_data import Examples, load_breast_cancer, load_digits
 from node.tasks.table_task import TableTask
 
@@ -183,7 +184,7 @@ def test_wrong_parameter_is_an_error_that_names_it(parameters: dict[str, str], m
 
 
 def test_bundled_names_load() -> None:
-    classes = [BreastCancerTask, CreditDataTask, DigitsTask, LendingClubTask, MnistTask, Support2Task]
+    classes = [BreastCancerTask, CreditDataTask, DigitsTask, LendingClubTask, MnistTask, ReviewsTask, Support2Task]
     assert [load_task_class(name) for name in sorted(BUNDLED)] == classes
 
 
@@ -194,7 +195,7 @@ def test_own_task_loads_by_module_and_class() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("digit", "use breast_cancer, credit_data, digits, lending_club, mnist, support2 or module:Class"),
+        ("digit", "use breast_cancer, credit_data, digits, lending_club, mnist, reviews, support2 or module:Class"),
         ("no.such.module:Task", "No module named"),
         ("tests.node.odd_task:NoSuchTask", "no subclass of node.tasks.Task"),
         ("tests.node.odd_task:OddModel", "no subclass of node.tasks.Task"),
