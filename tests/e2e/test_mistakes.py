@@ -9,7 +9,7 @@ import trio
 
 from node.errors import AddressUnavailable, ConfigError, HomeLocked
 from node.home import load_home
-from node.json_values import get_list
+from node.json_values import JsonObject, JsonValue, get_list, get_object
 from node.testnet import NodeProcess, NodeSpec, open_testnet
 from tests.e2e.networks import copy_homes, found_network, read_rounds, wait_rounds
 
@@ -94,10 +94,16 @@ async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_da
         await wait_rounds(faulty, len(await read_rounds(faulty)) + 1)
         settled = await read_rounds(faulty)
 
-        drawn = [record for record in settled if member in get_list(record["proposers"])]
+        drawn = [record for record in settled if member in _get_drawn_proposers(record)]
         assert drawn
         assert all(member in get_list(record["silent"]) for record in drawn)
         assert faulty.pid is not None
+
+
+def _get_drawn_proposers(record: JsonObject) -> list[JsonValue]:
+    """Return whom the draw made proposers, also if a standby took their place later (F13)."""
+    replacements = map(get_object, get_list(record["replacements"]))
+    return [*get_list(record["proposers"]), *[entry["silent"] for entry in replacements if entry["phase"] == "TRAIN"]]
 
 
 def _read_member(home: Path) -> str:
