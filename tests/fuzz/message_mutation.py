@@ -7,7 +7,7 @@ from typing import Final, cast
 from protocol.codec import decode, decode_union, encode, encode_union
 from protocol.errors import MalformedMessage
 from protocol.gossip import Topic
-from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Proposal, Votes
+from protocol.messages import Certificates, ConsensusMessage, OperationMessage, PartialMessage, Proposal, Votes
 from protocol.units import Digest, Epoch, View
 from protocol.votes import Certificate, VoteKind
 from tests.fuzz.msgpack_mutation import make_msgpack_mutator
@@ -20,16 +20,18 @@ SPRAYED_SHARE: Final = 0.1
 
 
 class MessageMutator:
-    """Changes messages of both topics."""
+    """Changes messages of all topics."""
 
-    def __init__(self, signer: Signer, consensus: Sequence[bytes], operations: Sequence[bytes]) -> None:
+    def __init__(
+        self, signer: Signer, consensus: Sequence[bytes], operations: Sequence[bytes], partials: Sequence[bytes]
+    ) -> None:
         """Take who signs, and true messages."""
         self._signer = signer
         self._consensus = consensus
         self._mutators: dict[Topic, Mutator] = {
             Topic.CONSENSUS: make_msgpack_mutator(consensus),
             Topic.OPERATIONS: make_msgpack_mutator(operations),
-            Topic.BEACON: make_msgpack_mutator(operations),
+            Topic.BEACON: make_msgpack_mutator(partials),
         }
 
     def mutate(self, topic: Topic, message: bytes, chance: random.Random) -> bytes:
@@ -47,6 +49,8 @@ class MessageMutator:
                     ConsensusMessage, decode_union(ConsensusMessage, message, bytes_max=MESSAGE_BYTES_MAX)
                 )
                 return encode_union(self._signer.sign_message(decoded), ConsensusMessage)
+            if topic is Topic.BEACON:
+                return encode(self._signer.sign_partial(decode(PartialMessage, message, bytes_max=MESSAGE_BYTES_MAX)))
             envelope = decode(OperationMessage, message, bytes_max=MESSAGE_BYTES_MAX)
         except MalformedMessage:
             return message

@@ -11,10 +11,11 @@ from functools import cache, cached_property
 from protocol.blocks import Block, BlockHeader, compute_block_hash, compute_operations_root, compute_reveal, sign_block
 from protocol.cards import sign_card
 from protocol.codec import encode
+from protocol.crypto import Domain
 from protocol.errors import MalformedMessage
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.ledger.state import build_validator_set
-from protocol.messages import Certificates, ConsensusMessage, Proposal, Votes
+from protocol.messages import Certificates, ConsensusMessage, PartialMessage, Proposal, Votes
 from protocol.operations import Join, Payload, decode_operation, sign_operation
 from protocol.units import BlsSignature, Digest, Epoch, MemberId, View
 from protocol.validators import ValidatorSet
@@ -51,6 +52,14 @@ class Signer:
                     parent_certificate=None if parent is None else self.sign_certificate(parent),
                     nullifications=tuple(self.sign_certificate(entry) for entry in nullifications),
                 )
+
+    def sign_partial(self, message: PartialMessage) -> PartialMessage:
+        """Return a partial of the beacon in its member's name."""
+        keys = self.by_member.get(message.partial.member)
+        if keys is None:
+            return message
+        signature = keys.key.sign(Domain.PARTIAL, self.chain_id, encode(message.partial))
+        return replace(message, signature=signature)
 
     def sign_vote(self, vote: Vote) -> Vote:
         """Return a vote signed by its member."""

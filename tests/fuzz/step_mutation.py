@@ -45,7 +45,7 @@ class StepMutator:
         self._faulty = faulty
         consensus = recording.get_messages(Topic.CONSENSUS)
         operations = recording.get_messages(Topic.OPERATIONS)
-        self._messages = MessageMutator(faulty, consensus, operations)
+        self._messages = MessageMutator(faulty, consensus, operations, recording.get_messages(Topic.BEACON))
         self.blocks = [encode(entry.finalized) for entry in recording.blocks]
         self.bodies = [encode(entry.finalized.block) for entry in recording.blocks]
         self._change_block = make_msgpack_mutator(self.blocks)

@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.engine import Engine
 from protocol.gossip import Admission, Topic
-from protocol.interface import ConsensusReceived, EarlyReceived, OperationReceived
+from protocol.interface import ConsensusReceived, EarlyReceived, OperationReceived, PartialReceived
 from protocol.messages import Votes
 from protocol.votes import check_vote
 from tests.fuzz.memo import remember_signatures
@@ -62,6 +62,10 @@ def run(data: bytes) -> None:
                 check_vote(record().chain_id, vote)
         case OperationReceived() | ConsensusReceived():
             assert admitted.admission is not Admission.REJECT, "a message is rejected and heard"
+        case PartialReceived(partial=partial):
+            assert admitted.admission is Admission.ACCEPT, "a partial is heard and not accepted"
+            holders = {member for key in engine.state.beacon_keys for member in key.holders}
+            assert partial.member in holders, "a partial of somebody without a share is heard"
         case EarlyReceived(epoch=epoch):
             assert epoch > engine.state.epoch, "a message of this epoch is put off"
         case other:
@@ -86,6 +90,7 @@ def get_message_mutator() -> MessageMutator:
         make_signer(recording, recording.keys),
         recording.get_messages(Topic.CONSENSUS),
         recording.get_messages(Topic.OPERATIONS),
+        recording.get_messages(Topic.BEACON),
     )
 
 
