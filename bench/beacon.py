@@ -3,9 +3,9 @@
 Usage: python -m bench.beacon [--members 4,16,50,150] [--json]
 
 Milliseconds of processor time. An output is one partial signature, and the sum of a threshold of them, verified. A key
-generation is all that one of n members computes when all n deal: its own deal, the check of every deal (points,
-subgroups, proofs of knowledge), and its share of every deal, decrypted and checked against the commitments, with the
-group's key.
+generation is all that one of n members computes when all n deal, by the functions that a node calls: its own deal, the
+check of every deal (points, subgroups, proofs of knowledge), the check of its share of every deal, the sum of all
+commitments, and its share of the key. The bytes are those of the signed operations on the ledger.
 """
 
 import argparse
@@ -14,40 +14,26 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Final
 
-from protocol.bls import BlsSigningKey
-from protocol.bls.encryption import compute_ephemeral_key, decrypt_share, derive_ephemeral_secret, encrypt_share
-from protocol.bls.proofs import check_knowledge, prove_knowledge
-from protocol.bls.sharing import (
-    add_commitments,
-    add_scalars,
-    check_commitments,
-    check_share,
-    compute_commitments,
-    compute_share_key,
-    derive_polynomial,
+from protocol.beacon.dealing import (
+    Ceremony,
+    build_deal,
+    build_group_key,
+    check_deal,
+    derive_share,
+    find_complaints,
 )
-from protocol.bls.threshold import check_output, check_partial, combine, sign_partial
-from protocol.units import BlsProof, BlsPublicKey, BlsScalar, EncryptedShare, Round
+from protocol.beacon.group_key import GroupKey, split_points
+from protocol.bls import BlsSigningKey, check_output, check_partial, combine, compute_share_key, sign_partial
+from protocol.codec import encode
+from protocol.crypto import SigningKey
+from protocol.operations import PostDeal, sign_operation
+from protocol.units import Digest, Epoch, MemberId, Round, Sequence
 
-CONTEXT = b"bench"
-ROUND = Round(1_000)
-REPEAT_COUNT = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deal:
-    """What a dealer posts."""
-
-    commitments: tuple[BlsPublicKey, ...]
-    secret_proof: BlsProof
-    ephemeral_key: BlsPublicKey
-    ephemeral_proof: BlsProof
-    shares: tuple[EncryptedShare, ...]
-
-    def count_bytes(self) -> int:
-        parts = (*self.commitments, self.secret_proof, self.ephemeral_key, self.ephemeral_proof, *self.shares)
-        return sum(map(len, parts))
+ROUND: Final = Round(1_000)
+REPEAT_COUNT: Final = 5
+CHAIN_ID: Final = Digest(hashlib.sha256(b"bench").digest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +49,9 @@ class Costs:
     """The check of one partial signature, with the public key of its share from the commitments."""
     deal_ms: float
     check_deals_ms: float
+    check_shares_ms: float
+    sum_ms: float
+    """The group's key, from all commitments."""
     derive_share_ms: float
     dkg_ms: float
     deal_bytes: int
@@ -71,37 +60,6 @@ class Costs:
 
 def make_seed(*words: object) -> bytes:
     return hashlib.sha256(repr(words).encode()).digest()
-
-
-def make_deal(dealer: int, threshold: int, recipients: list[BlsPublicKey]) -> Deal:
-    seed = make_seed("deal", dealer)
-    polynomial, ephemeral = derive_polynomial(seed, threshold), derive_ephemeral_secret(seed)
-    return Deal(
-        commitments=compute_commitments(polynomial),
-        secret_proof=prove_knowledge(polynomial.get_secret(), CONTEXT),
-        ephemeral_key=compute_ephemeral_key(ephemeral),
-        ephemeral_proof=prove_knowledge(ephemeral, CONTEXT),
-        shares=tuple(
-            encrypt_share(ephemeral, recipient, polynomial.evaluate(index), CONTEXT, index)
-            for index, recipient in enumerate(recipients)
-        ),
-    )
-
-
-def check_deals(deals: list[Deal]) -> None:
-    for deal in deals:
-        check_commitments(deal.commitments)
-        check_knowledge(deal.commitments[0], deal.secret_proof, CONTEXT)
-        check_knowledge(deal.ephemeral_key, deal.ephemeral_proof, CONTEXT)
-
-
-def derive_share(key: BlsSigningKey, index: int, deals: list[Deal]) -> tuple[BlsScalar, tuple[BlsPublicKey, ...]]:
-    shares = []
-    for deal in deals:
-        share = decrypt_share(key, deal.ephemeral_key, deal.shares[index], CONTEXT, index)
-        check_share(deal.commitments, index, share)
-        shares.append(share)
-    return add_scalars(shares), add_commitments([deal.commitments for deal in deals])
 
 
 def measure_ms(work: Callable[[], object], *, repeat_count: int = REPEAT_COUNT) -> float:
@@ -115,36 +73,67 @@ def measure_ms(work: Callable[[], object], *, repeat_count: int = REPEAT_COUNT) 
 
 
 def measure(member_count: int) -> Costs:
-    threshold = member_count // 2 + 1
+    signing_keys = sorted((SigningKey(make_seed("sign", index)) for index in range(member_count)), key=get_member)
     keys = [BlsSigningKey(make_seed("key", index) * 2) for index in range(member_count)]
-    recipients = [key.public_key for key in keys]
-    deals = [make_deal(dealer, threshold, recipients) for dealer in range(member_count)]
-    deal_ms = measure_ms(lambda: make_deal(0, threshold, recipients))
+    ceremony = Ceremony(
+        chain_id=CHAIN_ID,
+        epoch=Epoch(0),
+        dealers=tuple(key.member for key in signing_keys),
+        bls_keys=tuple(key.public_key for key in keys),
+    )
+    deals = [
+        (member, build_deal(ceremony, member, make_seed("secret", index)))
+        for index, member in enumerate(ceremony.dealers)
+    ]
+    deal_ms = measure_ms(lambda: build_deal(ceremony, ceremony.dealers[0], make_seed("secret", 0)))
     # Once only: what is decoded then stays decoded for the next step, on a node as here.
-    check_deals_ms = measure_ms(lambda: check_deals(deals), repeat_count=1)
+    check_deals_ms = measure_ms(lambda: [check_deal(ceremony, member, deal) for member, deal in deals], repeat_count=1)
     last = member_count - 1
-    derive_share_ms = measure_ms(lambda: derive_share(keys[last], last, deals), repeat_count=1)
-
-    members = [derive_share(keys[index], index, deals) for index in range(threshold)]
-    commitments = members[0][1]
-    last_share, _ = derive_share(keys[last], last, deals)
-    last_partial = sign_partial(last_share, ROUND)
-    partials = {index: sign_partial(share, ROUND) for index, (share, _) in enumerate(members)}
-    signature = combine(partials, threshold)
+    check_shares_ms = measure_ms(lambda: find_complaints(ceremony, deals, keys[last]), repeat_count=1)
+    sum_ms = measure_ms(lambda: build_group_key(ceremony, deals), repeat_count=1)
+    key = build_group_key(ceremony, deals)
+    assert key is not None
+    derive_ms = measure_ms(lambda: derive_share(CHAIN_ID, key, ceremony.dealers[last], keys[last]), repeat_count=1)
+    outputs = measure_outputs(key, keys)
+    deal_bytes = count_bytes(signing_keys[0], deals[0][1])
     return Costs(
         members=member_count,
-        threshold=threshold,
-        sign_ms=measure_ms(lambda: sign_partial(members[0][0], ROUND)),
-        combine_ms=measure_ms(lambda: combine(partials, threshold)),
-        verify_ms=measure_ms(lambda: check_output(commitments[0], ROUND, signature)),
-        blame_ms=measure_ms(lambda: check_partial(compute_share_key(commitments, last), ROUND, last_partial)),
+        threshold=key.threshold,
+        **outputs,
         deal_ms=deal_ms,
         check_deals_ms=check_deals_ms,
-        derive_share_ms=derive_share_ms,
-        dkg_ms=round(deal_ms + check_deals_ms + derive_share_ms, 1),
-        deal_bytes=deals[0].count_bytes(),
-        ledger_bytes=sum(deal.count_bytes() for deal in deals),
+        check_shares_ms=check_shares_ms,
+        sum_ms=sum_ms,
+        derive_share_ms=derive_ms,
+        dkg_ms=round(deal_ms + check_deals_ms + check_shares_ms + sum_ms + derive_ms, 1),
+        deal_bytes=deal_bytes,
+        ledger_bytes=deal_bytes * member_count,
     )
+
+
+def measure_outputs(key: GroupKey, keys: list[BlsSigningKey]) -> dict[str, float]:
+    """Return what one output costs, by the names of :class:`Costs`."""
+    shares = [
+        derive_share(CHAIN_ID, key, holder, own)
+        for holder, own in zip(key.holders[: key.threshold], keys[: key.threshold], strict=True)
+    ]
+    partials = {index: sign_partial(share, ROUND) for index, share in enumerate(shares)}
+    signature, commitments = combine(partials, key.threshold), split_points(key.commitments)
+    return {
+        "sign_ms": measure_ms(lambda: sign_partial(shares[0], ROUND)),
+        "combine_ms": measure_ms(lambda: combine(partials, key.threshold)),
+        "verify_ms": measure_ms(lambda: check_output(key.public_key, ROUND, signature)),
+        "blame_ms": measure_ms(lambda: check_partial(compute_share_key(commitments, 0), ROUND, partials[0])),
+    }
+
+
+def get_member(key: SigningKey) -> MemberId:
+    return key.member
+
+
+def count_bytes(key: SigningKey, deal: PostDeal) -> int:
+    """Return the size of the operation that posts a deal."""
+    return len(encode(sign_operation(CHAIN_ID, key, Sequence(0), deal)))
 
 
 def main() -> None:
@@ -158,13 +147,14 @@ def main() -> None:
         return
     print(
         "members    t    sign  combine  verify   blame |"
-        "    deal  check deals  own share     DKG | bytes/deal  ledger KB"
+        "    deal  check deals  check shares    sum  own share     DKG | bytes/deal  ledger KB"
     )
     for cost in costs:
         print(
             f"{cost.members:7} {cost.threshold:4} {cost.sign_ms:7.2f} {cost.combine_ms:8.2f} {cost.verify_ms:7.2f}"
-            f" {cost.blame_ms:7.2f} | {cost.deal_ms:7.1f} {cost.check_deals_ms:12.1f} {cost.derive_share_ms:10.1f}"
-            f" {cost.dkg_ms:7.1f} | {cost.deal_bytes:10,} {cost.ledger_bytes // 1_000:10,}"
+            f" {cost.blame_ms:7.2f} | {cost.deal_ms:7.1f} {cost.check_deals_ms:12.1f} {cost.check_shares_ms:13.1f}"
+            f" {cost.sum_ms:6.1f} {cost.derive_share_ms:10.1f} {cost.dkg_ms:7.1f}"
+            f" | {cost.deal_bytes:10,} {cost.ledger_bytes // 1_000:10,}"
         )
     print("milliseconds of processor time on one node")
 
