@@ -118,14 +118,16 @@ def _find_place(remaining: list[int], weights: tuple[int, ...], ticket: int) -> 
 def compute_role_counts(parameters: Parameters, eligible_count: int) -> tuple[int, int]:
     """Return how many members propose and how many vote, given how many are eligible.
 
-    At least one member is left to vote, and the voters are an odd number, so that a full count cannot tie (F9, F16).
+    At most half of them propose, however few are left of a network: with evictions the voters would otherwise shrink to
+    one, and one voter is a committee that an attacker may hold (F16). Voters are an odd number, so that a full count
+    cannot tie (F9).
 
     Raises:
         InvariantViolation: Fewer than two are eligible.
     """
     if eligible_count < 2:
         raise InvariantViolation(f"no round with {eligible_count} eligible members")
-    proposer_count = min(parameters.proposer_count, eligible_count - 1)
+    proposer_count = min(parameters.proposer_count, eligible_count // 2)
     voter_count = min(parameters.voter_count_max, eligible_count - proposer_count)
     if voter_count % 2 == 0:
         voter_count -= 1

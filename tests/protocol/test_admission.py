@@ -15,12 +15,13 @@ from protocol.admission import (
     Progress,
 )
 from protocol.codec import encode, encode_union
+from protocol.crypto import Domain
 from protocol.errors import StaleMessage
 from protocol.gossip import Admission, Topic
-from protocol.interface import ConsensusReceived, OperationReceived
+from protocol.interface import ConsensusReceived, OperationReceived, PartialReceived
 from protocol.messages import Certificates, ConsensusMessage, OperationMessage, Partial, PartialMessage, Proposal, Votes
 from protocol.operations import OPERATION_BYTES_MAX, Bond
-from protocol.units import Digest, Epoch, Sequence, Signature, Stake, View
+from protocol.units import BlsSignature, Digest, Epoch, Round, Sequence, Signature, Stake, View
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote
 from tests.founders import FounderKeys, make_founders
@@ -254,8 +255,34 @@ def test_a_message_over_the_limit_is_rejected() -> None:
     assert (admitted.admission, "at most" in admitted.reason) == (REJECT, True)
 
 
-def test_nothing_is_published_on_the_beacon_topic_yet() -> None:
-    """B5."""
+def make_partial_message(*, round_number: int = 5, signer: int = 0) -> PartialMessage:
+    partial = Partial(
+        member=LEDGER.founders[0].member,
+        round=Round(round_number),
+        key_epoch=Epoch(1),
+        signature=BlsSignature(bytes(48)),
+    )
+    signature = LEDGER.founders[signer].signing_key.sign(Domain.PARTIAL, CHAIN, encode(partial))
+    return PartialMessage(partial=partial, signature=signature, attempt=0)
+
+
+def test_a_partial_is_accepted_from_its_member_whatever_it_is_worth() -> None:
+    """B3: whether it is right is seen when it is combined."""
+    message = make_partial_message()
+    admitted = Knowledge().judge_partial(message)
+    assert (admitted.admission, admitted.event) == (ACCEPT, PartialReceived(partial=message.partial))
+
+
+def test_a_partial_that_somebody_else_signed_is_rejected() -> None:
+    """B3: nobody is blamed for another's."""
+    assert Knowledge().judge_partial(make_partial_message(signer=1)).admission is REJECT
+
+
+def test_a_partial_of_a_round_that_is_drawn_is_ignored() -> None:
+    assert Knowledge().judge_partial(make_partial_message(round_number=4)).admission is IGNORE
+
+
+def test_what_is_no_partial_is_rejected() -> None:
     assert Knowledge().admission.judge(Topic.BEACON, b"").admission is REJECT
 
 
@@ -272,5 +299,5 @@ def test_a_changed_message_is_never_accepted_as_the_same_member_of_another_view(
     place = data.draw(st.integers(min_value=0, max_value=len(encoded) - 1))
     encoded[place] ^= data.draw(st.integers(min_value=1, max_value=255))
     admitted = Knowledge().admission.judge(Topic.CONSENSUS, bytes(encoded))
-    # The last byte is the attempt counter, which is nobody's statement.
-    assert (admitted.admission is REJECT) or place == len(encoded) - 1
+    # The last byte is the attempt counter, which is nobody's statement; a view that is over is ignored unseen.
+    assert (admitted.admission is not ACCEPT) or place == len(encoded) - 1

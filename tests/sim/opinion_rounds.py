@@ -48,7 +48,7 @@ def check_roles(parameters: Parameters, opened: RoundState) -> None:
     replaced = [entry.silent for entry in opened.replacements]
     drawn = (*opened.proposers, *opened.voters, *opened.standbys, *replaced)
     assert sorted(drawn) == sorted(entry.member for entry in opened.eligible), f"{where}: not everybody has one role"
-    assert len(opened.proposers) == min(parameters.proposer_count, len(drawn) - 1), f"{where}: the proposers"
+    assert len(opened.proposers) == min(parameters.proposer_count, len(drawn) // 2), f"{where}: the proposers"
     voters = len(opened.voters)
     assert voters % 2 == 1 and voters <= parameters.voter_count_max, f"{where} has {voters} voters"
     assert len(opened.standbys) + len(replaced) < 2 or voters == parameters.voter_count_max, f"{where}: too few voters"

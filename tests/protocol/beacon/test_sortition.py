@@ -1,6 +1,7 @@
 """The draw of roles (F2, F16): unbiased, capped, recomputable, and an order of all eligible members."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -133,9 +134,15 @@ def test_in_preset_paper_everybody_weighs_the_same() -> None:
     assert compute_draw_weights(Preset.PAPER, QUARTER, (Stake(1), Stake(64), Stake(10**15))) == (1, 1, 1)
 
 
+@pytest.mark.parametrize(("eligible", "proposers", "voters"), [(7, 3, 3), (10, 5, 5), (13, 6, 7), (14, 6, 7)])
+def test_of_a_network_that_shrinks_no_more_than_half_propose(eligible: int, proposers: int, voters: int) -> None:
+    """F16: evictions must not leave one voter to judge six updates."""
+    assert compute_role_counts(replace(Parameters(), proposer_count=6), eligible) == (proposers, voters)
+
+
 @pytest.mark.parametrize(
     ("eligible", "proposers", "voters"),
-    [(2, 1, 1), (3, 2, 1), (4, 2, 1), (5, 2, 3), (7, 2, 5), (8, 2, 5), (50, 2, 21)],
+    [(2, 1, 1), (3, 1, 1), (4, 2, 1), (5, 2, 3), (7, 2, 5), (8, 2, 5), (50, 2, 21)],
 )
 def test_roles_are_counted_so_that_voters_are_odd_and_at_least_one(eligible: int, proposers: int, voters: int) -> None:
     assert compute_role_counts(Parameters(), eligible) == (proposers, voters)

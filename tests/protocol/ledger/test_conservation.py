@@ -147,7 +147,7 @@ def test_stake_is_conserved_whatever_members_do(
 @given(order=st.permutations(range(4)))
 def test_the_order_in_which_updates_arrive_changes_nothing_but_the_block(order: list[int]) -> None:
     parameters = replace(NEUTRAL, proposer_count=4)
-    builder = LedgerBuilder(make_founders(MEMBER_COUNT), parameters)
+    builder = LedgerBuilder(make_founders(8), parameters)
     builder.run_draw()
     members = builder.round.proposers
     builder.add_payloads(

@@ -198,6 +198,6 @@ def test_several_rounds_of_slashes_never_underflow() -> None:
     builder = LedgerBuilder(make_founders(3), parameters)
     while builder.state.round is not None:
         builder.run_draw()
-        builder.pass_deadline()
+        builder.pass_deadlines()
     assert all(account.bonded >= 0 for account in builder.state.accounts)
     assert builder.state.treasury + sum(account.bonded for account in builder.state.accounts) == 3 * STAKE
