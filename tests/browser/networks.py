@@ -90,7 +90,7 @@ def start_network(directory: Path) -> Network:
     run("testnet", "create", str(directory), "--nodes", str(len(NODES)), *settings)
     network = Network(directory=directory, port=find_free_ports(3 * len(NODES))[-1])
     network.configure("alpha", {"http_port": str(network.port)})
-    # One member cheats, so that stake moves and some round is not accepted.
+    # One member cheats, so that stake moves and votes are divided.
     network.configure("epsilon", {"attack": '"sign_flip"', "invert_ballots": "true"})
     run("testnet", "up", str(directory))
     wait_until(network.is_up, what="the first answer")
