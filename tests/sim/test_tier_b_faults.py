@@ -11,11 +11,13 @@ from tests.sim.tier_b.scenarios import run_scenario
 from tests.sim.tier_b.world import World
 
 SEEDS = range(2)
+MORE_SEEDS = {"file-failures": range(8)}
+"""Where chance hits few kinds of calls in a run."""
 
 
 @cache
 def run(name: str) -> tuple[World, ...]:
-    return tuple(run_scenario(name, seed) for seed in SEEDS)
+    return tuple(run_scenario(name, seed) for seed in MORE_SEEDS.get(name, SEEDS))
 
 
 def iterate_endings(worlds: tuple[World, ...]) -> Iterator[str]:

@@ -32,6 +32,7 @@ KINDS: Final = {
     "BlockFetcher._fetch_body": "catch-up",
     "WitnessAsker.run": "witnesses",
     "WitnessAsker._ask": "witnesses",
+    "Keysmith.run": "keysmith",
     "Workbench.run": "workbench",
     "Workbench._run_job": "workbench",
     "Swarm._drain": "artifact fetch",
