@@ -186,6 +186,16 @@ def test_a_deal_that_does_not_hold_is_refused(deal: PostDeal, error: str) -> Non
         check_deal(CEREMONY, FOUNDERS[1].member, deal)
 
 
+def test_a_bad_deal_costs_one_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its dealer may post it again and again."""
+    bad = replace(make_deal(2), secret_proof=BlsProof(bytes(63) + b"1"))
+    with pytest.raises(InvalidMessage):
+        check_deal(CEREMONY, FOUNDERS[2].member, bad)
+    monkeypatch.setattr("protocol.beacon.dealing.check_knowledge", lambda *_arguments: None)
+    with pytest.raises(InvalidMessage):
+        check_deal(CEREMONY, FOUNDERS[2].member, bad)
+
+
 def test_a_sum_at_infinity_is_no_key() -> None:
     """A rogue that knew the others' secrets could cancel them; nobody would hold such a key."""
     constant = split_points(make_deal(0).commitments)[0]
