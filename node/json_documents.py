@@ -17,20 +17,7 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
-from protocol.codec import INT64_MIN, UINT64_MAX
-from protocol.units import (
-    BlsProof,
-    BlsPublicKey,
-    BlsScalar,
-    BlsSignature,
-    Digest,
-    EncryptedShare,
-    MemberId,
-    Salt,
-    SeedSecret,
-    SharedPoint,
-    Signature,
-)
+from protocol.codec import BYTES_LENGTHS, INT64_MIN, UINT64_MAX
 
 T = TypeVar("T")
 
@@ -38,19 +25,6 @@ _TEXT_PAIRS = tuple[tuple[str, str], ...]
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 """Half a character: JSON can escape it alone, and no encoding has it."""
-_BYTES_LENGTHS: Final[dict[object, int]] = {
-    Digest: 32,
-    MemberId: 32,
-    Signature: 64,
-    BlsPublicKey: 96,
-    BlsSignature: 48,
-    BlsScalar: 32,
-    BlsProof: 64,
-    SharedPoint: 96,
-    EncryptedShare: 32,
-    Salt: 32,
-    SeedSecret: 32,
-}
 
 _FromJson: TypeAlias = Callable[[JsonValue, str], object]
 """(value, where it stands, for errors)"""
@@ -162,7 +136,7 @@ def _get_reader(hint: object) -> _FromJson:
     if hint in _LEAF_READERS:
         return _LEAF_READERS[hint]
     if isinstance(hint, NewType):
-        return _build_integer_reader(0) if hint.__supertype__ is int else _build_hex_reader(_BYTES_LENGTHS[hint])
+        return _build_integer_reader(0) if hint.__supertype__ is int else _build_hex_reader(BYTES_LENGTHS[hint])
     if isinstance(hint, type):
         return _build_enum_reader(hint) if issubclass(hint, IntEnum) else _build_object_reader(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

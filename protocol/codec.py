@@ -41,7 +41,7 @@ ARRAY_LENGTH_MAX: Final = 4_096
 UINT64_MAX: Final = 2**64 - 1
 INT64_MIN: Final = -(2**63)
 
-_BYTES_LENGTH: Final[dict[object, int]] = {
+BYTES_LENGTHS: Final[dict[object, int]] = {
     Digest: 32,
     MemberId: 32,
     Signature: 64,
@@ -54,6 +54,7 @@ _BYTES_LENGTH: Final[dict[object, int]] = {
     Salt: 32,
     SeedSecret: 32,
 }
+"""How long each identifier is, in bytes; JSON documents hold them in hex."""
 
 _Plain = object
 """What msgpack knows: int, bool, bytes, str, None and tuples of these."""
@@ -169,7 +170,7 @@ def _build_coder(hint: Hashable) -> _Coder:
 def _get_new_type_coder(hint: NewType) -> _Coder:
     if hint.__supertype__ is int:
         return _build_integer_coder(0)
-    length = _BYTES_LENGTH.get(hint)
+    length = BYTES_LENGTHS.get(hint)
     if length is None:
         return _get_coder(hint.__supertype__)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.errors import ConfigError
-from node.json_documents import _BYTES_LENGTHS, check_keys, format_json, from_json, parse_json, suggest, to_json
+from node.json_documents import check_keys, format_json, from_json, parse_json, suggest, to_json
 from protocol import units
-from protocol.codec import encode
+from protocol.codec import BYTES_LENGTHS, encode
 from protocol.genesis import Genesis
 from protocol.outcomes import RoundRecord
 from tests.founders import make_founders
@@ -34,7 +34,7 @@ def test_every_identifier_has_a_length() -> None:
     identifiers = {
         value for value in vars(units).values() if isinstance(value, NewType) and value.__supertype__ is bytes
     }
-    assert set(_BYTES_LENGTHS) == identifiers
+    assert set(BYTES_LENGTHS) == identifiers
 
 
 @given(st.text())
