@@ -25,8 +25,8 @@ from protocol.units import MICRO_TOKENS_PER_TOKEN
 
 TREASURY_TOKENS_PER_NODE: Final = 64
 VOTER_COUNT_MAX: Final = 5
-EPOCH_BLOCKS: Final = 20
-"""Few, so that a short demo shows members lose their weight between two epochs."""
+EPOCH_BLOCKS: Final = 10
+"""Few, so that a short demo shows members lose their weight between two epochs, and rounds drawn under a group key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
