@@ -23,6 +23,8 @@ from tests.e2e.networks import copy_homes, wait_rounds
 
 WAIT_S = 60.0
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+A_DUTY = re.compile("proposer|voter|draw")
+AN_ENDED_ROUND = re.compile(r"^ *(\d+)  . (?:accept|reject|void)", re.MULTILINE)
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 
 TAKE_TERMINAL = """
@@ -43,8 +45,8 @@ class Terminal:
 
     @property
     def last_screen(self) -> str:
-        """What was drawn last, without its colours."""
-        frame = self.written.rpartition(b"\x1b[H")[2]
+        """The last frame drawn in full, without its colours: what follows the last way home may be half a frame."""
+        frame = self.written.rpartition(b"\x1b[H")[0].rpartition(b"\x1b[H")[2]
         return ESCAPE.sub(b"", frame).decode(errors="replace")
 
     def read_some(self) -> None:
@@ -97,8 +99,9 @@ def follow_two_rounds(home: Path) -> Terminal:
     """Watch until a round comes that was not there at first, and end it with Ctrl-C."""
     with open_terminal("watch", "--home", str(home)) as terminal:
         terminal.wait_for(lambda screen: "✓ quorum: 2 of 2 online" in screen)
-        assert "proposer" in terminal.last_screen or "voter" in terminal.last_screen or "draw" in terminal.last_screen
-        seen = max(map(int, re.findall(r"^ *(\d+)  . (?:accept|reject|void)", terminal.last_screen, re.MULTILINE)))
+        terminal.wait_for(lambda screen: A_DUTY.search(screen) is not None)
+        terminal.wait_for(lambda screen: AN_ENDED_ROUND.search(screen) is not None)
+        seen = max(map(int, AN_ENDED_ROUND.findall(terminal.last_screen)))
         terminal.wait_for(lambda screen: re.search(rf"^ *{seen + 2}  . ", screen, re.MULTILINE) is not None)
         os.write(terminal.descriptor, b"\x03")
         assert terminal.wait_ended() == 0
