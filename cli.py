@@ -12,6 +12,7 @@ from node.commands import (
     beacon,
     demo,
     inspect,
+    keys,
     ledger,
     membership,
     operations,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 genesis_app = typer.Typer(help="Make or check the document that a network starts from.", no_args_is_help=True)
 card_app = typer.Typer(help="Show or check the public half of a member.", no_args_is_help=True)
+key_app = typer.Typer(help="Back up, restore or encrypt a member's secret keys.", no_args_is_help=True)
 model_app = typer.Typer(help="Show or export the current model.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Inspect or export the ledger.", no_args_is_help=True)
 beacon_app = typer.Typer(help="Show or export the random beacon that rounds are drawn from.", no_args_is_help=True)
@@ -46,6 +48,11 @@ app.command()(setup.init)
 app.add_typer(card_app, name="card")
 card_app.command("show")(setup.show_card)
 card_app.command("check")(setup.check_card)
+app.add_typer(key_app, name="key")
+key_app.command("backup")(keys.backup)
+key_app.command("restore")(keys.restore)
+key_app.command("check")(keys.check)
+key_app.command("passphrase")(keys.passphrase)
 app.add_typer(genesis_app, name="genesis")
 genesis_app.command("create")(setup.create_genesis)
 genesis_app.command("check")(setup.check_genesis)

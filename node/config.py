@@ -22,7 +22,7 @@ from protocol.units import MemberId
 CONFIG_FILE_NAME: Final = "config.toml"
 VARIABLE_PREFIX: Final = "PNYX_"
 
-_OTHER_VARIABLES: Final = frozenset({"PNYX_HOME", "PNYX_PASSPHRASE"})
+_OTHER_VARIABLES: Final = frozenset({"PNYX_HOME", "PNYX_PASSPHRASE", "PNYX_NEW_PASSPHRASE", "PNYX_BACKUP_PASSPHRASE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

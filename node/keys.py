@@ -1,8 +1,8 @@
 """A member's secret keys on disk: mode 0600, encrypted when a passphrase is given.
 
-The file holds two seeds: Ed25519 (the member's identity, L1) and BLS (beacon). With a passphrase they are sealed by
-XSalsa20-Poly1305 under a key that Argon2id derives (libsodium's "moderate" costs). Everything else that must stay
-secret is derived from these, so that nothing but this file has to be kept.
+The file holds two seeds: Ed25519 (the member's identity, L1) and BLS (beacon). With a passphrase they are sealed
+(:mod:`node.sealing`). Everything else that must stay secret is derived from these, so that nothing but this file has to
+be kept.
 """
 
 import hashlib
@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import nacl.exceptions
-import nacl.pwhash.argon2id
-import nacl.secret
-
 from node.durable import save_file
 from node.errors import ConfigError
 from node.json_documents import format_json, from_json, parse_json, to_json
+from node.json_values import JsonValue
 from node.ports import Entropy
+from node.sealing import Sealed, open_sealed, seal
 from protocol.bls import BlsSigningKey
 from protocol.crypto import SigningKey
 
@@ -30,7 +28,7 @@ FORMAT_VERSION: Final = 1
 ED25519_SEED_BYTES: Final = 32
 BLS_SEED_BYTES: Final = 48
 
-_SECRET_BYTES: Final = ED25519_SEED_BYTES + BLS_SEED_BYTES
+SECRET_BYTES: Final = ED25519_SEED_BYTES + BLS_SEED_BYTES
 
 GetPassphrase = Callable[[], str | None]
 """Asks for the passphrase, or returns None if there is nobody to ask."""
@@ -64,6 +62,18 @@ class _SealedFile:
     sealed: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySecret:
+    """What a key file holds."""
+
+    seeds: bytes = field(repr=False)
+    """The Ed25519 seed, then the BLS seed."""
+    keys: NodeKeys
+    """What they give."""
+    is_encrypted: bool
+    """Whether the file asks for a passphrase."""
+
+
 def create_keys(directory: Path, *, entropy: Entropy, passphrase: str | None) -> NodeKeys:
     """Make new keys and save them.
 
@@ -75,18 +85,37 @@ def create_keys(directory: Path, *, entropy: Entropy, passphrase: str | None) ->
     Raises:
         ConfigError: There is a key file already, or the passphrase is empty.
     """
+    seeds = entropy.get_bytes(SECRET_BYTES)
+    check_no_key(directory)
+    save_key(directory, seeds, entropy=entropy, passphrase=passphrase)
+    return make_keys(seeds, where="the new key")
+
+
+def check_no_key(directory: Path) -> None:
+    """Check that a directory has no key file.
+
+    Raises:
+        ConfigError: It has one.
+    """
     path = directory / KEY_FILE_NAME
     if path.exists():
         raise ConfigError(f"{path} exists: a key is never overwritten; move it away if it is really no longer needed")
+
+
+def save_key(directory: Path, seeds: bytes, *, entropy: Entropy, passphrase: str | None) -> None:
+    """Write the key file, durably and in one step, in place of one that is there; otherwise as :func:`create_keys`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    secret = entropy.get_bytes(_SECRET_BYTES)
-    save_file(path, _encode_file(secret, passphrase, entropy).encode(), mode=0o600)
-    return _make_keys(secret)
+    save_file(directory / KEY_FILE_NAME, _encode_file(seeds, passphrase, entropy).encode(), mode=0o600)
 
 
 def load_keys(directory: Path, *, get_passphrase: GetPassphrase | None = None) -> NodeKeys:
-    """Load the keys of a node.
+    """Load the keys of a node; arguments and errors as :func:`load_key`."""
+    return load_key(directory, get_passphrase=get_passphrase).keys
+
+
+def load_key(directory: Path, *, get_passphrase: GetPassphrase | None = None) -> KeySecret:
+    """Load what the key file holds.
 
     Args:
         directory: The home's ``keys``.
@@ -96,29 +125,41 @@ def load_keys(directory: Path, *, get_passphrase: GetPassphrase | None = None) -
         ConfigError: No key, readable by others, damaged, or a wrong passphrase.
     """
     path = directory / KEY_FILE_NAME
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no key at {path}: make a home with `pnyx init`, or put the backup of the key there"
-        )
-    for place in (directory, path):
-        check_private(place)
-    document = parse_json(path.read_text(encoding="utf-8"), where=str(path))
-    is_sealed = isinstance(document, dict) and "sealed" in document
-    if not is_sealed:
-        plain = from_json(_PlainFile, document, where=str(path))
+    document = parse_json(_read_private(path), where=str(path))
+    is_encrypted = isinstance(document, dict) and "sealed" in document
+    if is_encrypted:
+        file = from_json(_SealedFile, document, where=str(path))
+        _check_version(file.version, path)
+        passphrase = (get_passphrase or get_environment_passphrase)()
+        if not passphrase:
+            raise ConfigError(f"{path} is encrypted: set {PASSPHRASE_VARIABLE} or start the command in a terminal")
+        seeds = open_sealed(_get_sealed(file), passphrase, where=str(path))
+    else:
+        plain = _read_plain(document, path)
         _check_version(plain.version, path)
-        return _make_keys_checked(plain.ed25519_seed + plain.bls_seed, path)
-    sealed = from_json(_SealedFile, document, where=str(path))
-    _check_version(sealed.version, path)
-    passphrase = (get_passphrase or get_environment_passphrase)()
-    if not passphrase:
-        raise ConfigError(f"{path} is encrypted: set {PASSPHRASE_VARIABLE} or start the command in a terminal")
-    return _make_keys_checked(_open_sealed(sealed, passphrase, path), path)
+        seeds = plain.ed25519_seed + plain.bls_seed
+    return KeySecret(seeds=seeds, keys=make_keys(seeds, where=str(path)), is_encrypted=is_encrypted)
 
 
-def get_environment_passphrase(environment: Mapping[str, str] = os.environ) -> str | None:
+def get_environment_passphrase(
+    environment: Mapping[str, str] = os.environ, *, variable: str = PASSPHRASE_VARIABLE
+) -> str | None:
     """Return the passphrase that the environment gives, if any."""
-    return environment.get(PASSPHRASE_VARIABLE) or None
+    return environment.get(variable) or None
+
+
+def _read_private(path: Path) -> str:
+    try:
+        for place in (path.parent, path):
+            check_private(place)
+        # Bytes that are no text are no JSON either, and are refused as such.
+        return path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no key at {path}: make a home with `pnyx init`, or bring its backup here with `pnyx key restore`"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}: run this as the user whose node it is") from error
 
 
 def check_private(path: Path) -> None:
@@ -133,65 +174,62 @@ def check_private(path: Path) -> None:
         raise ConfigError(f"{path} is open to other users (mode {mode:03o}): run `chmod {wanted} {path}`")
 
 
-def _encode_file(secret: bytes, passphrase: str | None, entropy: Entropy) -> str:
+def _encode_file(seeds: bytes, passphrase: str | None, entropy: Entropy) -> str:
     if passphrase is None:
-        plain = _PlainFile(
-            version=FORMAT_VERSION,
-            ed25519_seed=secret[:ED25519_SEED_BYTES],
-            bls_seed=secret[ED25519_SEED_BYTES:],
+        return format_json(
+            to_json(
+                _PlainFile(
+                    version=FORMAT_VERSION,
+                    ed25519_seed=seeds[:ED25519_SEED_BYTES],
+                    bls_seed=seeds[ED25519_SEED_BYTES:],
+                )
+            )
         )
-        return format_json(to_json(plain))
-    if not passphrase:
-        raise ConfigError("the passphrase is empty: give a longer one, or none")
-    salt = entropy.get_bytes(nacl.pwhash.argon2id.SALTBYTES)
-    operations = nacl.pwhash.argon2id.OPSLIMIT_MODERATE
-    memory_bytes = nacl.pwhash.argon2id.MEMLIMIT_MODERATE
-    box = nacl.secret.SecretBox(_derive(passphrase, salt, operations, memory_bytes))
-    nonce = entropy.get_bytes(nacl.secret.SecretBox.NONCE_SIZE)
+    sealed = seal(seeds, passphrase, entropy=entropy)
     return format_json(
         to_json(
             _SealedFile(
                 version=FORMAT_VERSION,
-                argon2id_salt=salt,
-                argon2id_operations=operations,
-                argon2id_memory_bytes=memory_bytes,
-                sealed=bytes(box.encrypt(secret, nonce)),
+                argon2id_salt=sealed.argon2id_salt,
+                argon2id_operations=sealed.argon2id_operations,
+                argon2id_memory_bytes=sealed.argon2id_memory_bytes,
+                sealed=sealed.sealed,
             )
         )
     )
 
 
-def _open_sealed(sealed: _SealedFile, passphrase: str, path: Path) -> bytes:
+def _read_plain(document: JsonValue, path: Path) -> _PlainFile:
     try:
-        key = _derive(passphrase, sealed.argon2id_salt, sealed.argon2id_operations, sealed.argon2id_memory_bytes)
-        return bytes(nacl.secret.SecretBox(key).decrypt(sealed.sealed))
-    except (nacl.exceptions.CryptoError, ValueError) as error:
-        raise ConfigError(f"{path} does not open with this passphrase: it is wrong, or the file is damaged") from error
+        return from_json(_PlainFile, document, where=str(path))
+    except ConfigError:
+        # Its text would show a value that is wrong, and these are secret.
+        raise ConfigError(f"{path} is no key file, or damaged: bring its backup here with `pnyx key restore`") from None
 
 
-def _derive(passphrase: str, salt: bytes, operations: int, memory_bytes: int) -> bytes:
-    return bytes(
-        nacl.pwhash.argon2id.kdf(
-            nacl.secret.SecretBox.KEY_SIZE, passphrase.encode(), salt, opslimit=operations, memlimit=memory_bytes
-        )
+def _get_sealed(file: _SealedFile) -> Sealed:
+    return Sealed(
+        argon2id_salt=file.argon2id_salt,
+        argon2id_operations=file.argon2id_operations,
+        argon2id_memory_bytes=file.argon2id_memory_bytes,
+        sealed=file.sealed,
     )
 
 
-def _make_keys_checked(secret: bytes, path: Path) -> NodeKeys:
-    if len(secret) != _SECRET_BYTES:
-        raise ConfigError(
-            f"{path} holds {len(secret)} secret bytes, not {_SECRET_BYTES}: put the backup of the key there"
-        )
-    return _make_keys(secret)
+def make_keys(seeds: bytes, *, where: str) -> NodeKeys:
+    """Return the keys that two seeds give.
 
-
-def _make_keys(secret: bytes) -> NodeKeys:
-    seed, bls_seed = secret[:ED25519_SEED_BYTES], secret[ED25519_SEED_BYTES:]
+    Raises:
+        ConfigError: They are not of the right length; the message begins with ``where``.
+    """
+    if len(seeds) != SECRET_BYTES:
+        raise ConfigError(f"{where} holds {len(seeds)} secret bytes, not {SECRET_BYTES}: take its backup")
+    seed, bls_seed = seeds[:ED25519_SEED_BYTES], seeds[ED25519_SEED_BYTES:]
     return NodeKeys(
         seed=seed,
         signing=SigningKey(seed),
         bls=BlsSigningKey(bls_seed),
-        salt_secret=hashlib.blake2b(key=secret[:64], digest_size=32, person=b"pnyx/1/salt").digest(),
+        salt_secret=hashlib.blake2b(key=seeds[:64], digest_size=32, person=b"pnyx/1/salt").digest(),
     )
 
 

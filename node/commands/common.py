@@ -45,11 +45,24 @@ def get_home(home: Path) -> Path:
 
 def ask_passphrase() -> str | None:
     """Return the passphrase of the keys: from the environment, or from whoever sits at the terminal."""
+    from node.keys import PASSPHRASE_VARIABLE
+
+    return ask_secret("passphrase", variable=PASSPHRASE_VARIABLE)
+
+
+def ask_secret(prompt: str, *, variable: str, is_new: bool = False) -> str | None:
+    """Return a passphrase from the environment, or from whoever sits at the terminal; None if there is neither.
+
+    Args:
+        prompt: What the terminal shows.
+        variable: The environment variable that spares the question.
+        is_new: It is asked for twice, since nothing else would notice a slip.
+    """
     from node.keys import get_environment_passphrase
 
-    passphrase = get_environment_passphrase()
+    passphrase = get_environment_passphrase(variable=variable)
     if passphrase is None and sys.stdin.isatty():
-        return str(typer.prompt("passphrase", hide_input=True, err=True))
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=is_new, err=True))
     return passphrase
 
 

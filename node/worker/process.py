@@ -125,7 +125,7 @@ def _build_environment(
 ) -> dict[str, str]:
     here = Path(node.__file__).resolve().parent.parent
     inherited = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
-    secrets = {name for name in environment if name.startswith("PNYX_PASSPHRASE")}
+    secrets = {name for name in environment if name.startswith("PNYX_") and name.endswith("PASSPHRASE")}
     return {
         **{name: value for name, value in environment.items() if name not in secrets},
         "PYTHONPATH": os.pathsep.join([str(here), *map(str, search_paths), *inherited]),

@@ -3,41 +3,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
-import structlog
 
 import cli
 from node.commands.common import AggregationName
 from node.json_values import JsonObject, get_list, get_object
 from protocol.parameters import AggregationRule
+from tests.node.conftest import Invoke
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
+    *("key", "bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
 )
-
-Invoke = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
-    """Give a function that runs one command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pnyx", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    yield run
-    # A command sets up the logs of its whole process.
-    structlog.reset_defaults()
 
 
 def make_card(invoke: Invoke, directory: Path, name: str, port: int) -> Path:

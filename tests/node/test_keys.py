@@ -3,19 +3,11 @@
 import json
 from pathlib import Path
 
-import nacl.pwhash.argon2id
 import pytest
 
 from node.clock import OsEntropy
 from node.errors import ConfigError
 from node.keys import KEY_FILE_NAME, NodeKeys, create_keys, get_environment_passphrase, load_keys
-
-
-@pytest.fixture
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Derive keys at libsodium's lowest cost; the costs are written into the file, so reading needs nothing."""
-    monkeypatch.setattr(nacl.pwhash.argon2id, "OPSLIMIT_MODERATE", nacl.pwhash.argon2id.OPSLIMIT_MIN)
-    monkeypatch.setattr(nacl.pwhash.argon2id, "MEMLIMIT_MODERATE", nacl.pwhash.argon2id.MEMLIMIT_MIN)
 
 
 def make(directory: Path, passphrase: str | None = None) -> NodeKeys:

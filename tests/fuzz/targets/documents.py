@@ -16,6 +16,7 @@ from node.cards import format_card, load_card, make_card
 from node.config import Config, format_config, load_config
 from node.errors import ConfigError
 from node.genesis_file import format_draft, format_genesis, load_draft, load_genesis
+from node.key_backup import SealedBackup, format_backup, load_backup
 from node.keys import NodeKeys
 from node.libp2p_transport.sockets import parse_address
 from node.peer_ids import member_to_peer_id, peer_id_to_member
@@ -129,6 +130,12 @@ def _load_draft(path: Path) -> None:
     assert load_draft(path) == draft, "a draft that is written reads as another one"
 
 
+def _load_backup(path: Path) -> None:
+    backup = load_backup(path)
+    path.write_text(format_backup(backup), encoding="utf-8")
+    assert load_backup(path) == backup, "a backup that is written reads as another one"
+
+
 LOADERS: Final[tuple[Callable[[Path], None], ...]] = (
     _load_settings,
     _load_environment,
@@ -140,8 +147,9 @@ LOADERS: Final[tuple[Callable[[Path], None], ...]] = (
     _load_reveal,
     _load_drand_round,
     _load_draft,
+    _load_backup,
 )
-JSON_KINDS: Final = frozenset({2, 3, 6, 7, 8, 9})
+JSON_KINDS: Final = frozenset({2, 3, 6, 7, 8, 9, 10})
 """The positions of loaders that read JSON."""
 
 
@@ -177,6 +185,14 @@ def make_seeds() -> tuple[bytes, ...]:
     member = keys.signing.member
     config = Config(name="alice", announce=(ADDRESS,), peers=((member, (ADDRESS,)),))
     environment = f"PNYX_NAME=bob\nPNYX_WORKER_THREADS=4\nPNYX_PEERS={member.hex()}={ADDRESS}\nPNYX_INVERT_BALLOTS=yes"
+    backup = SealedBackup(
+        name="alice",
+        member=member,
+        argon2id_salt=bytes(16),
+        argon2id_operations=3,
+        argon2id_memory_bytes=256 * MIB,
+        sealed=bytes(64),
+    )
     documents = (
         format_config(config),
         environment,
@@ -188,6 +204,7 @@ def make_seeds() -> tuple[bytes, ...]:
         format_reveal(sign_seed_reveal(keys.signing, ZERO_DIGEST, SECRET), ZERO_DIGEST),
         json.dumps(DRAND),
         format_draft(_make_draft(run_of)),
+        format_backup(backup),
     )
     return tuple(bytes([kind]) + document.encode() for kind, document in enumerate(documents))
 
