@@ -9,6 +9,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 from tests.browser.chromium import MISSING, find_chromium
+from tests.hosts.lab import find_obstacle
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -26,4 +27,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def pytest_report_header() -> list[str]:
     """Say which tests this machine cannot run, and what to do about it."""
-    return [] if find_chromium() else [f"NOT RUN: {MISSING}"]
+    obstacle = find_obstacle()
+    return [
+        *([] if find_chromium() else [f"NOT RUN: {MISSING}"]),
+        *([] if obstacle is None else [f"NOT RUN: the guide for institutions is not tried here: {obstacle}"]),
+    ]

@@ -142,7 +142,7 @@ def _print_backup(opened: "Backup", *, as_json: bool) -> None:
             }
         )
         return
-    print_line(f"member    {member.hex()}")
-    print_line(f"name      {opened.name}")
-    print_line(f"peer id   {member_to_peer_id(member)}")
-    print_line(f"chain id  {chain_id or 'none: it was made before genesis.json was there'}")
+    print_line(f"member   {member.hex()}")
+    print_line(f"name     {opened.name}")
+    print_line(f"peer id  {member_to_peer_id(member)}")
+    print_line(f"chain    {chain_id or 'none: it was made before genesis.json was there'}")

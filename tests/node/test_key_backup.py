@@ -286,8 +286,8 @@ def test_a_backup_is_made_opened_and_restored_on_the_command_line(
     monkeypatch.setenv("PNYX_BACKUP_PASSPHRASE", "horse")
     code, backed_up, err = invoke(*arguments)
     assert (code, err.count("\n")) == (0, 1)
-    assert backed_up.startswith(f"member    {home.keys.signing.member.hex()}\nname      anna\n")
-    assert backed_up.endswith(f"chain id  {'ab' * 32}\n")
+    assert backed_up.startswith(f"member   {home.keys.signing.member.hex()}\nname     anna\n")
+    assert backed_up.endswith(f"chain    {'ab' * 32}\n")
     before = sorted(tmp_path.rglob("*"))
     assert invoke("key", "check", str(tmp_path / "backup")) == (0, backed_up, "")
     assert sorted(tmp_path.rglob("*")) == before
