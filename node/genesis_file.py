@@ -209,6 +209,7 @@ def _parse_document(text: str, where: str, kind: _Kind) -> Genesis:
     stated = value.get(id_key) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(stated, str):
         raise ConfigError(f"{where}: the key {id_key!r} is missing: {_say_what_it_is(value, id_key)}")
+    _check_version(value.get("version"), where)
     genesis = from_json(Genesis, {name: field for name, field in value.items() if name != id_key}, where=where)
     try:
         check(genesis)
@@ -227,6 +228,16 @@ def _parse_document(text: str, where: str, kind: _Kind) -> Genesis:
             " damaged; get the original from another founder"
         )
     return genesis
+
+
+def _check_version(version: JsonValue, where: str) -> None:
+    """Check the version before the fields, since another one may have other fields."""
+    if type(version) is not int or version == GENESIS_VERSION:
+        return
+    known = f"genesis version {version}, this software plays by the rules of version {GENESIS_VERSION}"
+    if version > GENESIS_VERSION:
+        raise ConfigError(f"{where} has {known}: install the newer pnyx that its members run")
+    raise ConfigError(f"{where} has {known}: go on with the pnyx that its members run, or found a new network")
 
 
 def _say_what_it_is(value: JsonValue, id_key: str) -> str:

@@ -13,7 +13,7 @@ from node.errors import ConfigError
 from node.genesis_file import format_genesis, load_genesis, parse_genesis, save_genesis
 from node.json_values import JsonObject
 from node.keys import create_keys
-from protocol.genesis import Genesis, compute_chain_id
+from protocol.genesis import GENESIS_VERSION, Genesis, compute_chain_id
 from protocol.parameters import AggregationRule, Parameters, Preset
 from tests.node.foundings import make_cards_genesis
 
@@ -77,7 +77,15 @@ EDITS: dict[str, tuple[Callable[[JsonObject], object], str]] = {
     "a digest cut short": (lambda d: d.update(seed="00" * 31), "seed: 64 hex digits"),
     "half a character": (lambda d: d.update(name="\ud800"), "name: text is expected"),
     "half a character in a parameter": (lambda d: d["task"].update(params={"a": "\udfff"}), "a: text is expected"),  # type: ignore[union-attr]
-    "another version": (lambda d: d.update(version=1), "genesis version 1"),
+    "an earlier version, with fewer fields": (
+        lambda d: d.update(version=GENESIS_VERSION - 1) or d.pop("drand"),  # type: ignore[func-returns-value]
+        "go on with the pnyx that its members run",
+    ),
+    "a later version, with more fields": (
+        lambda d: d.update(version=GENESIS_VERSION + 1, more=1),
+        "install the newer pnyx that its members run",
+    ),
+    "a version that is no number": (lambda d: d.update(version="1"), "version: an integer"),
     "another model size": (lambda d: d.update(model_bytes=1), "model_bytes is 1"),
     "founders that are no list": (lambda d: d.update(founders={}), "founders: a list is expected"),
     "a founder that is no object": (lambda d: d.update(founders=[7]), r"founders\[0\]: an object is expected"),

@@ -1,51 +1,23 @@
-"""A member's backup, and a passphrase that comes later: nothing is lost, nothing overwritten, nothing double-signed."""
+"""A member's backup: nothing is lost, nothing overwritten, nothing double-signed."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.clock import OsEntropy
-from node.config import Config
 from node.errors import ConfigError, DiskFailed, HomeLocked
 from node.genesis_file import GENESIS_TEXT_BYTES_MAX
-from node.home import Home, HomeLock, HomePaths, init_home, load_home
-from node.key_backup import Backup, format_backup, load_backup, open_backup, restore_home, save_backup
+from node.home import Home, HomeLock, HomePaths, load_home
+from node.key_backup import format_backup, load_backup, open_backup, restore_home
 from node.sealing import WrongPassphrase
 from node.store.sqlite import SqliteStore
 from tests.founders import make_founders
 from tests.helpers import LedgerBuilder
-from tests.node.conftest import Invoke
+from tests.node.key_homes import GENESIS, back_up, make_home, open_file
 
 pytestmark = pytest.mark.usefixtures("cheap_passphrases")
-
-GENESIS = '{"chain_id": "' + "ab" * 32 + '"}\n'
-
-
-def make_home(root: Path, *, passphrase: str | None = None, name: str = "anna") -> Home:
-    home = init_home(root, Config(name=name), entropy=OsEntropy(), passphrase=passphrase)
-    home.paths.genesis.write_text(GENESIS)
-    return home
-
-
-def back_up(home: Home, output: Path, *, own: str | None = None) -> Path:
-    save_backup(
-        home.paths.root,
-        output,
-        get_home_passphrase=lambda: own,
-        get_passphrase=lambda: "horse",
-        entropy=OsEntropy(),
-    )
-    return output
-
-
-def open_file(path: Path, passphrase: str = "horse") -> Backup:
-    return open_backup(load_backup(path), passphrase, where=str(path))
 
 
 def restore(path: Path, root: Path, *, passphrase: str | None = None) -> HomePaths:
@@ -268,113 +240,3 @@ def test_a_backup_under_another_members_name_is_refused(tmp_path: Path) -> None:
     path.write_text(format_backup(replace(edited, name="\x1b[2J")))
     with pytest.raises(ConfigError, match="the name is none that a member can have"):
         load_backup(path)
-
-
-def test_a_backup_is_made_opened_and_restored_on_the_command_line(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = make_home(tmp_path / "home", passphrase="cow")
-    arguments = ("key", "backup", "-o", str(tmp_path / "backup"), "--home", str(home.paths.root))
-    code, out, err = invoke(*arguments)
-    assert (code, out, err.count("\n")) == (64, "", 1)
-    assert "set PNYX_PASSPHRASE" in err
-    monkeypatch.setenv("PNYX_PASSPHRASE", "cow")
-    code, out, err = invoke(*arguments)
-    assert (code, out, err.count("\n")) == (64, "", 1)
-    assert "a backup is always encrypted: set PNYX_BACKUP_PASSPHRASE" in err
-
-    monkeypatch.setenv("PNYX_BACKUP_PASSPHRASE", "horse")
-    code, backed_up, err = invoke(*arguments)
-    assert (code, err.count("\n")) == (0, 1)
-    assert backed_up.startswith(f"member   {home.keys.signing.member.hex()}\nname     anna\n")
-    assert backed_up.endswith(f"chain    {'ab' * 32}\n")
-    before = sorted(tmp_path.rglob("*"))
-    assert invoke("key", "check", str(tmp_path / "backup")) == (0, backed_up, "")
-    assert sorted(tmp_path.rglob("*")) == before
-
-    monkeypatch.delenv("PNYX_PASSPHRASE")
-    code, restored, err = invoke("key", "restore", str(tmp_path / "backup"), "--home", str(tmp_path / "restored"))
-    assert (code, restored) == (0, backed_up)
-    assert "the passphrase of its keys: the backup's" in err
-    assert "casts no votes at first" in err
-    code, _, err = invoke("key", "restore", str(tmp_path / "backup"), "--home", str(tmp_path / "restored"))
-    assert (code, err.count("\n")) == (64, 1)
-    with pytest.raises(WrongPassphrase):
-        load_home(tmp_path / "restored", environment={}, get_passphrase=lambda: "cow")
-    opened = load_home(tmp_path / "restored", environment={}, get_passphrase=lambda: "horse")
-    assert opened.keys.seed == home.keys.seed
-
-
-def test_a_passphrase_is_set_changed_and_removed(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = make_home(tmp_path / "home")
-    arguments = ("key", "passphrase", "--home", str(home.paths.root))
-
-    def can_open(passphrase: str | None) -> bool:
-        try:
-            opened = load_home(home.paths.root, environment={}, get_passphrase=lambda: passphrase)
-        except ConfigError:
-            return False
-        return opened.keys.seed == home.keys.seed
-
-    code, out, err = invoke(*arguments)
-    assert (code, out, err.count("\n")) == (64, "", 1)
-    assert "set PNYX_NEW_PASSPHRASE" in err
-    monkeypatch.setenv("PNYX_NEW_PASSPHRASE", "cow")
-    assert invoke(*arguments)[0] == 0
-    assert (can_open(None), can_open("cow")) == (False, True)
-
-    monkeypatch.setenv("PNYX_NEW_PASSPHRASE", "dog")
-    assert invoke(*arguments)[0] == 64
-    monkeypatch.setenv("PNYX_PASSPHRASE", "cow")
-    code, out, err = invoke(*arguments)
-    assert (code, out, err.startswith("changed the passphrase of ")) == (0, "", True)
-    assert (can_open("cow"), can_open("dog")) == (False, True)
-    assert home.paths.keys.joinpath("node.key").stat().st_mode & 0o777 == 0o600
-
-    monkeypatch.setenv("PNYX_PASSPHRASE", "dog")
-    assert invoke(*arguments, "--remove")[0] == 0
-    assert can_open(None)
-    code, _, err = invoke(*arguments, "--remove")
-    assert (code, err.count("\n")) == (64, 1)
-
-
-def test_at_a_terminal_a_new_passphrase_is_asked_for_twice_and_never_shown(tmp_path: Path) -> None:
-    home = make_home(tmp_path / "home")
-    shown = answer_at_terminal(
-        ("key", "backup", "-o", str(tmp_path / "backup"), "--home", str(home.paths.root)),
-        answers=("horse", "hors", "horse", "horse"),
-    )
-    assert shown.count("passphrase for the backup: ") == 2
-    assert "The two entered values do not match" in shown
-    assert "hors" not in shown
-    assert open_file(tmp_path / "backup").keys.seed == home.keys.seed
-
-
-def answer_at_terminal(arguments: tuple[str, ...], *, answers: tuple[str, ...]) -> str:
-    """Return what a command shows at a terminal where somebody answers every question that ends with a colon."""
-    terminal, end = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PNYX_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", *arguments],
-        stdin=end,
-        stdout=end,
-        stderr=end,
-        env=environment,
-        start_new_session=True,
-    )
-    os.close(end)
-    shown, left = b"", list(answers)
-    try:
-        while True:
-            chunk = os.read(terminal, 1_000)
-            shown += chunk
-            if shown.endswith(b": ") and left:
-                os.write(terminal, left.pop(0).encode() + b"\n")
-    except OSError:
-        # The other end was closed: the command has ended.
-        assert process.wait(timeout=60) == 0
-    finally:
-        os.close(terminal)
-    return shown.decode()
