@@ -2,4 +2,4 @@
 
 from tests.hosts.lab import find_obstacle
 
-collect_ignore = [] if find_obstacle() is None else ["test_institutions.py"]
+collect_ignore = [] if find_obstacle() is None else ["test_institutions.py", "test_lab.py"]

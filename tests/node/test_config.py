@@ -178,5 +178,6 @@ def test_a_misspelt_variable_is_refused_with_the_right_one(tmp_path: Path) -> No
 
 
 def test_other_variables_are_nobodys_business(tmp_path: Path) -> None:
-    environment = {"PNYX_HOME": "x", "PNYX_PASSPHRASE": "y", "PNYX_ZEBRA_CROSSING": "z", "HOME": "/"}
+    passphrases = ("PNYX_PASSPHRASE", "PNYX_NEW_PASSPHRASE", "PNYX_BACKUP_PASSPHRASE")
+    environment = {**dict.fromkeys(passphrases, "y"), "PNYX_HOME": "x", "PNYX_ZEBRA_CROSSING": "z", "HOME": "/"}
     assert load(tmp_path, 'name = "a"\n', environment) == Config(name="a")

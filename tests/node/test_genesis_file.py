@@ -78,7 +78,7 @@ EDITS: dict[str, tuple[Callable[[JsonObject], object], str]] = {
     "half a character": (lambda d: d.update(name="\ud800"), "name: text is expected"),
     "half a character in a parameter": (lambda d: d["task"].update(params={"a": "\udfff"}), "a: text is expected"),  # type: ignore[union-attr]
     "an earlier version, with fewer fields": (
-        lambda d: d.update(version=GENESIS_VERSION - 1) or d.pop("drand"),  # type: ignore[func-returns-value]
+        lambda d: (d.pop("drand"), d.update(version=GENESIS_VERSION - 1)),
         "go on with the pnyx that its members run",
     ),
     "a later version, with more fields": (

@@ -116,6 +116,20 @@ def test_keys_that_come_back_to_their_database_need_not_wait(
     assert may_vote(home.paths.root, builder)
 
 
+def test_a_database_that_is_newer_than_the_backup_keeps_its_own_mark(tmp_path: Path, builder: LedgerBuilder) -> None:
+    """C10: what it remembers, the backup's mark knows nothing of."""
+    home = make_home(tmp_path / "home")
+    backup = back_up(home, tmp_path / "backup")
+    home.paths.vote_log_marker.write_text("00" * 32 + "\n")
+    old_backup = back_up(home, tmp_path / "old backup")
+    home.paths.vote_log_marker.unlink()
+    assert may_vote(home.paths.root, builder)
+    for path in (backup, old_backup):
+        (home.paths.keys / "node.key").unlink()
+        restore(path, home.paths.root)
+        assert may_vote(home.paths.root, builder)
+
+
 def test_keys_that_come_to_a_database_of_another_vote_log_wait(tmp_path: Path, builder: LedgerBuilder) -> None:
     """C10: the database was made anew after the backup, and the mark went with the keys."""
     home = make_home(tmp_path / "home")
