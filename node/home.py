@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from node.cards import Card, make_card
 from node.config import CONFIG_FILE_NAME, Config, format_config, load_config
-from node.durable import save_file
+from node.durable import raise_for_os_error, save_file
 from node.errors import ConfigError, HomeLocked
 from node.genesis_file import GENESIS_FILE_NAME, load_genesis
 from node.keys import GetPassphrase, NodeKeys, create_keys, load_keys
@@ -106,11 +106,15 @@ def init_home(root: Path, config: Config, *, entropy: Entropy, passphrase: str |
     Raises:
         ConfigError: There is a home already.
         DiskFull: There is no space left.
+        DiskFailed: The directory is not ours to write.
     """
     paths = HomePaths(root=root)
-    if paths.config.exists() or paths.keys.exists():
-        raise ConfigError(f"{root} is a home already: choose another directory, or use this one as it is")
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        if paths.config.exists() or paths.keys.exists():
+            raise ConfigError(f"{root} is a home already: choose another directory, or use this one as it is")
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise_for_os_error(error, root)
     keys = create_keys(paths.keys, entropy=entropy, passphrase=passphrase)
     # The configuration comes last: a home without it was not finished, and `pnyx run` says so.
     save_file(paths.config, format_config(config).encode())

@@ -97,8 +97,7 @@ def save_backup(
         ConfigError: There is no such home, something in it is wrong, the file exists, or there is no passphrase.
         DiskFull: There is no space left.
     """
-    if output.exists():
-        raise ConfigError(f"{output} exists: a backup overwrites nothing; name another file, or move this one away")
+    _check_free(output)
     paths = HomePaths(root=root)
     name = load_config(paths.config, environment={}).name
     secret = load_key(paths.keys, get_passphrase=get_home_passphrase)
@@ -128,6 +127,15 @@ def save_backup(
         raise ConfigError(f"{paths.genesis} is no genesis document: get it from any member, then make the backup")
     save_file(output, text.encode(), mode=0o600)
     return Backup(name=name, keys=secret.keys, content=content)
+
+
+def _check_free(output: Path) -> None:
+    try:
+        is_there = output.exists()
+    except OSError as error:
+        raise_for_os_error(error, output)
+    if is_there:
+        raise ConfigError(f"{output} exists: a backup overwrites nothing; name another file, or move this one away")
 
 
 def format_backup(file: SealedBackup) -> str:

@@ -95,10 +95,14 @@ def check_no_key(directory: Path) -> None:
     """Check that a directory has no key file.
 
     Raises:
-        ConfigError: It has one.
+        ConfigError: It has one, or is not ours to read.
     """
     path = directory / KEY_FILE_NAME
-    if path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise _build_foreign_error(path, error) from error
+    if is_there:
         raise ConfigError(f"{path} exists: a key is never overwritten; move it away if it is really no longer needed")
 
 
@@ -159,7 +163,11 @@ def _read_private(path: Path) -> str:
             f"there is no key at {path}: make a home with `pnyx init`, or bring its backup here with `pnyx key restore`"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}: run this as the user whose node it is") from error
+        raise _build_foreign_error(path, error) from error
+
+
+def _build_foreign_error(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}: {error.strerror or error}: run this as the user whose node it is")
 
 
 def check_private(path: Path) -> None:

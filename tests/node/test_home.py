@@ -10,7 +10,7 @@ import pytest
 from node.cards import check_card
 from node.clock import OsEntropy
 from node.config import Config
-from node.errors import ConfigError, HomeLocked
+from node.errors import ConfigError, DiskFailed, HomeLocked
 from node.genesis_file import save_genesis
 from node.home import Home, HomeLock, HomePaths, init_home, load_home
 from protocol.genesis import Genesis
@@ -61,6 +61,12 @@ def test_keys_alone_are_not_overwritten_either(tmp_path: Path) -> None:
     (tmp_path / "config.toml").unlink()
     with pytest.raises(ConfigError, match="is a home already"):
         init(tmp_path)
+
+
+def test_a_home_where_none_can_be_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskFailed, match="file/home: Not a directory"):
+        init(tmp_path / "file/home")
 
 
 def test_a_directory_that_is_no_home_says_what_to_do(tmp_path: Path) -> None:

@@ -193,6 +193,16 @@ def test_nothing_is_restored_under_a_running_daemon(tmp_path: Path) -> None:
         restore(backup, home.paths.root)
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskFailed, match="file/backup: Not a directory"):
+        back_up(home, tmp_path / "file/backup")
+    backup = back_up(home, tmp_path / "backup")
+    with pytest.raises(DiskFailed, match="file/home: Not a directory"):
+        restore(backup, tmp_path / "file/home")
+
+
 def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home")
     (tmp_path / "backup").write_text("somebody's")
