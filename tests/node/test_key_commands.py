@@ -44,7 +44,7 @@ def test_a_backup_is_made_opened_and_restored_on_the_command_line(
     code, restored, err = invoke("key", "restore", str(tmp_path / "backup"), "--home", str(tmp_path / "restored"))
     assert (code, restored) == (0, backed_up)
     assert "the passphrase of its keys: the backup's" in err
-    assert "casts no votes at first" in err
+    assert "casts no votes until" in err
     code, _, err = invoke("key", "restore", str(tmp_path / "backup"), "--home", str(tmp_path / "restored"))
     assert (code, err.count("\n")) == (64, 1)
     with pytest.raises(WrongPassphrase):
