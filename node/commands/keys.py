@@ -77,8 +77,8 @@ def restore(backup_file: BackupArgument, home: HomeOption = DEFAULT_HOME, as_jso
         print_note("the backup has no genesis.json: get it from any member, and compare the chain id")
     if not has_ledger:
         print_note(
-            "if the lost home's ledger.db can still be read, copy it here before the first `pnyx run`; without it the node"
-            " fetches the ledger, and casts no votes until it knows that none contradicts one that it has cast (C10):"
+            "if the lost home's ledger.db can still be read, copy it here before the first `pnyx run`; without it the"
+            " node fetches the ledger, and casts no votes until it knows that none contradicts one that it has cast (C10):"
             " `pnyx status` says when, and it takes a quorum of the others"
         )
 

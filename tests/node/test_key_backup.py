@@ -1,6 +1,7 @@
 """A member's backup: nothing is lost, nothing overwritten, nothing double-signed."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,15 @@ def test_keys_that_come_back_to_their_database_need_not_wait(
         (home.paths.keys / name).unlink()
     restore(backup, home.paths.root)
     assert may_vote(home.paths.root, builder)
+
+
+def test_the_database_of_a_lost_home_spares_the_restored_one_the_wait(tmp_path: Path, builder: LedgerBuilder) -> None:
+    """C10."""
+    home = make_home(tmp_path / "home")
+    assert may_vote(home.paths.root, builder)
+    restored = restore(back_up(home, tmp_path / "backup"), tmp_path / "restored")
+    shutil.copy(home.paths.ledger, restored.ledger)
+    assert may_vote(restored.root, builder)
 
 
 def test_a_database_that_is_newer_than_the_backup_keeps_its_own_mark(tmp_path: Path, builder: LedgerBuilder) -> None:
