@@ -76,8 +76,10 @@ def open_sealed(sealed: Sealed, passphrase: str, *, where: str) -> bytes:
 
 
 def _derive(passphrase: str, salt: bytes, operations: int, memory_bytes: int) -> bytes:
+    # The environment may hold bytes that are no UTF-8; Python keeps them as surrogates.
+    secret = passphrase.encode(errors="surrogateescape")
     return bytes(
         nacl.pwhash.argon2id.kdf(
-            nacl.secret.SecretBox.KEY_SIZE, passphrase.encode(), salt, opslimit=operations, memlimit=memory_bytes
+            nacl.secret.SecretBox.KEY_SIZE, secret, salt, opslimit=operations, memlimit=memory_bytes
         )
     )

@@ -78,7 +78,7 @@ def restore(backup_file: BackupArgument, home: HomeOption = DEFAULT_HOME, as_jso
     if not has_ledger:
         print_note(
             "if the lost home's ledger.db can still be read, copy it here before the first `pnyx run`; without it the"
-            " node fetches the ledger, and casts no votes until it knows that none contradicts one that it has cast (C10):"
+            " node fetches the ledger, and casts no votes until none can contradict one that it has cast (C10):"
             " `pnyx status` says when, and it takes a quorum of the others"
         )
 

@@ -73,6 +73,13 @@ def test_encrypted_keys_open_with_their_passphrase(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cheap_passphrases")
+def test_a_passphrase_may_be_any_bytes(tmp_path: Path) -> None:
+    passphrase = b"caf\xe9".decode(errors="surrogateescape")
+    made = make(tmp_path, passphrase)
+    assert are_equal(load_keys(tmp_path, get_passphrase=lambda: passphrase), made)
+
+
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_encrypted_keys_hide_the_seeds(tmp_path: Path) -> None:
     made = make(tmp_path, "correct horse")
     text = (tmp_path / KEY_FILE_NAME).read_text()
@@ -126,6 +133,18 @@ def test_a_damaged_key_file_is_refused_by_name(tmp_path: Path, content: str) -> 
     (tmp_path / KEY_FILE_NAME).write_text(content)
     with pytest.raises(ConfigError, match=KEY_FILE_NAME.replace(".", r"\.")):
         load_keys(tmp_path, get_passphrase=lambda: "horse")
+
+
+def test_a_damaged_key_file_is_not_shown(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    path = tmp_path / KEY_FILE_NAME
+    path.write_text(path.read_text().replace(made.seed.hex(), made.seed.hex().upper()))
+    with pytest.raises(ConfigError) as refused:
+        load_keys(tmp_path)
+    assert made.seed.hex()[:8] not in str(refused.value).lower()
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="this is no JSON"):
+        load_keys(tmp_path)
 
 
 def test_keys_do_not_print_their_secrets(tmp_path: Path) -> None:
