@@ -23,7 +23,7 @@ from node.keys import ED25519_SEED_BYTES, GetPassphrase, NodeKeys, check_no_key,
 from node.ports import Entropy
 from node.sealing import Sealed, open_sealed, seal
 from node.store.meta import VOTE_LOG_ID_BYTES
-from protocol.cards import is_name
+from protocol.cards import NAME_CHARACTERS_MAX, is_name
 from protocol.units import MemberId
 
 FORMAT_VERSION: Final = 1
@@ -75,8 +75,11 @@ class Backup:
     content: BackupContent
 
     def get_chain_id(self) -> str | None:
-        """Return the chain id that the genesis document states, if there is one, whichever version it is of."""
-        document = None if self.content.genesis is None else parse_json(self.content.genesis, where="genesis.json")
+        """Return the chain id that the genesis document states, if there is a good one, of whichever version."""
+        try:
+            document = parse_json(self.content.genesis or "null", where="genesis.json")
+        except ConfigError:
+            return None
         stated = document.get("chain_id") if isinstance(document, dict) else None
         return stated if isinstance(stated, str) else None
 
@@ -100,6 +103,8 @@ def save_backup(
     _check_free(output)
     paths = HomePaths(root=root)
     name = load_config(paths.config, environment={}).name
+    if not is_name(name):
+        raise ConfigError(f"{paths.config}: name: 1 to {NAME_CHARACTERS_MAX} printable characters, as on the card")
     secret = load_key(paths.keys, get_passphrase=get_home_passphrase)
     content = BackupContent(
         ed25519_seed=secret.seeds[:ED25519_SEED_BYTES],

@@ -146,4 +146,4 @@ def _print_backup(opened: "Backup", *, as_json: bool) -> None:
     print_line(f"member   {member.hex()}")
     print_line(f"name     {opened.name}")
     print_line(f"peer id  {member_to_peer_id(member)}")
-    print_line(f"chain    {chain_id or 'none: it was made before genesis.json was there'}")
+    print_line(f"chain    {chain_id or 'none: it holds no genesis.json, or a damaged one'}")

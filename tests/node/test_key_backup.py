@@ -221,6 +221,24 @@ def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "backup").read_text() == "somebody's"
 
 
+def test_a_backup_that_nobody_could_open_is_not_made(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    home.paths.config.write_text('name = "an\\u0000na"\n')
+    with pytest.raises(ConfigError, match=r"config\.toml: name: "):
+        back_up(home, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("genesis", [None, "", "{", "[]", '{"chain_id": 7}'])
+def test_keys_can_be_backed_up_whatever_the_genesis_document_is(tmp_path: Path, genesis: str | None) -> None:
+    home = make_home(tmp_path / "home")
+    home.paths.genesis.unlink()
+    if genesis is not None:
+        home.paths.genesis.write_text(genesis)
+    backup = open_file(back_up(home, tmp_path / "backup"))
+    assert (backup.get_chain_id(), backup.content.genesis) == (None, genesis)
+
+
 def test_a_backup_that_would_be_too_large_to_open_is_not_made(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home")
     home.paths.genesis.write_text("\n" * GENESIS_TEXT_BYTES_MAX)
