@@ -11,7 +11,8 @@ from node.seed_files import QUICKNET_GENESIS_S, QUICKNET_PERIOD_S, QUICKNET_PUBL
 from protocol.genesis import Genesis, compute_chain_id, compute_draft_id
 from protocol.learning.artifact_format import compute_parameter_count
 from protocol.parameters import Parameters
-from protocol.units import Stake
+from protocol.units import Stake, Weight
+from protocol.validators import compute_quorum_weight
 
 if TYPE_CHECKING:
     from node.json_values import JsonObject, JsonValue
@@ -33,6 +34,7 @@ def describe_genesis(genesis: Genesis) -> "JsonObject":
             {"name": founder.name, "member": founder.member.hex(), "bonded": founder.bonded}
             for founder in genesis.founders
         ],
+        "absent_max": compute_absent_max(genesis),
         "task": genesis.task.name,
         "task_params": dict(genesis.task.params),
         "model": genesis.model_digest.hex(),
@@ -60,6 +62,9 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
     lines += [
         f"  {founder.name:<16} {founder.member.hex()}  {' '.join(founder.addresses)}" for founder in genesis.founders
     ]
+    absent_max = compute_absent_max(genesis)
+    spared = "none of them" if absent_max == 0 else f"at most {absent_max} of them"
+    lines.append(f"away     {spared} at a time: with fewer everything stands still, until enough are back")
     lines.append("parameters")
     for field in fields(genesis.parameters):
         value = getattr(genesis.parameters, field.name)
@@ -71,6 +76,13 @@ def format_genesis_report(genesis: Genesis) -> list[str]:
         f"they hold most of a round's {voter_count} votes with probability {probability:.1%}"
     )
     return lines
+
+
+def compute_absent_max(genesis: Genesis) -> int:
+    """Return how many founders may be away, or wait without votes (C10), while the others are a quorum."""
+    bonded = genesis.founders[0].bonded
+    needed = compute_quorum_weight(Weight(bonded * len(genesis.founders)))
+    return len(genesis.founders) - -(-needed // bonded)
 
 
 def is_draft(genesis: Genesis) -> bool:
