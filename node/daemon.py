@@ -178,6 +178,8 @@ class Daemon:
             attack_strength=config.attack_strength,
             device=config.device,
             thread_count=config.worker_threads,
+            local=config.task,
+            launcher=config.launcher,
             search_paths=(self._home.paths.root,),
             timeout_request_ms=Millis(config.work_timeout_s * 1_000),
         )

@@ -20,6 +20,8 @@ class Dry:
     member_index: int
     member_count: int
     device: str
+    launcher: str
+    local: tuple[tuple[str, str], ...]
     search_paths: tuple[Path, ...]
 
 
@@ -37,6 +39,8 @@ async def run_dry_round(dry: Dry, deadline_ms: int) -> tuple[TaskChecked, list[F
         aggregation=get_aggregation_choice(Parameters()),
         schema=None,
         device=dry.device,
+        launcher=dry.launcher,
+        local=dry.local,
         search_paths=dry.search_paths,
     )
     checked = await _check(settings)

@@ -39,6 +39,10 @@ async def test_a_task_that_is_too_slow_for_the_deadline_is_told(tmp_path: Path) 
         (("task", "check", "nothing:At"), "install its package first"),
         (("task", "check", "digits", "--param", "passes=0"), "passes = 0: from 1 to 10000"),
         (("task", "check", "digits", "--member", "4"), "give 0 to 3"),
+        (("task", "check", "digits", "--device", "gpu"), '--device: device: "cpu", "cuda"'),
+        (("task", "check", "digits", "--device", "cuda:99"), 'device = "cuda:99": torch'),
+        (("task", "check", "digits", "--launcher", "torchrum -n 2"), "there is no program torchrum: install it"),
+        (("task", "check", "digits", "--launcher", "torchrun '"), "is no command: no closing quotation"),
         (("task", "new", "My-Ward"), "is no name for a package"),
     ],
 )
