@@ -28,6 +28,6 @@ def join_ranks(request: JoinRanks) -> RanksJoined:
         device, backend = f"cuda:{local_rank}", "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(local_rank)
     # A file instead of a port: whoever else is on the machine cannot join.
-    store = torch.distributed.FileStore(request.store, rank_count)
+    store = torch.distributed.FileStore(request.store, rank_count)  # type: ignore[attr-defined]  # it is documented
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=rank_count)
     return RanksJoined(rank=rank, rank_count=rank_count, device=device)

@@ -72,6 +72,8 @@ class JointTask(Task):
             case "hold_the_lock":
                 self._write_sign()
                 hold_the_lock()
+            case _:
+                return
 
     def _write_sign(self) -> None:
         Path(self.context.get_local("sign")).touch()

@@ -172,19 +172,19 @@ async def test_no_rank_outlives_a_daemon_that_is_killed_in_the_middle_of_trainin
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("launcher", "device", "message"),
     [
-        ({"launcher": "torchrum --nproc-per-node 2"}, "there is no program torchrum: install it, or give its path"),
-        ({"launcher": "torchrun --nproc-per-node two"}, "it ended with exit code 1 .*Unsupported nproc_per_node"),
-        ({"launcher": "python"}, "it sets no RANK, WORLD_SIZE and LOCAL_RANK: use one of torch.distributed"),
-        ({"device": "cuda:1"}, 'launcher with device = "cuda:1"|built without CUDA|finds no GPU|torch finds'),
+        ("torchrum --nproc-per-node 2", "cpu", "there is no program torchrum: install it, or give its path"),
+        ("torchrun --nproc-per-node two", "cpu", "it ended with exit code 1 .*Unsupported nproc_per_node"),
+        ("python", "cpu", "it sets no RANK, WORLD_SIZE and LOCAL_RANK: use one of torch.distributed"),
+        (TORCHRUN, "cuda:1", 'launcher with device = "cuda:1"|built without CUDA|finds no GPU|torch finds'),
     ],
 )
 async def test_a_launcher_that_cannot_be_used_is_named_in_one_line(
-    tmp_path: Path, settings: dict[str, str], message: str
+    tmp_path: Path, launcher: str, device: str, message: str
 ) -> None:
     with trio.fail_after(PATIENCE_S), pytest.raises(ConfigError, match=message) as raised, raise_cause():
-        async with open_crew(make_settings(tmp_path, **settings), tmp_path):
+        async with open_crew(make_settings(tmp_path, launcher=launcher, device=device), tmp_path):
             pass
     assert "\n" not in str(raised.value)
 
