@@ -21,6 +21,7 @@ from node.worker.crew import Crew
 from node.worker.messages import Finding, Severity, TaskChecked, TrainModel
 from node.worker.models import ModelTensors, describe_model
 from node.worker.traces import Rows, Trace, load_trace, make_trace, watch
+from protocol.aggregation.fixed_point import NotFiniteError
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import AggregationChoice
 from protocol.units import SCORE_WHOLE, Ppm
@@ -78,7 +79,10 @@ def check_task(subject: Subject, *, folder: Path, crew: Crew | None = None) -> T
         text = f"evaluate gave {score_before:.6f} and then {repeated:.6f} for the same model: it must not draw"
         findings.append(_error(text))
     trained = _train(subject, model) if crew is None else _train_together(subject, model, folder, crew)
-    exponents = write_update(schema, base=base, update=folder / "update", get_tensor=tensors.get_tensor)
+    try:
+        exponents = write_update(schema, base=base, update=folder / "update", get_tensor=tensors.get_tensor)
+    except NotFiniteError as error:
+        raise TaskError(str(error)) from error
     if not _has_changed(tensors, base, schema):
         findings.append(_error("training changed no trainable tensor: does train work on the model that it is given?"))
     score_after, _ = _evaluate(subject, model, held_out)
