@@ -120,10 +120,6 @@ class WorkerLearner:
         self._start_count = 0
         self._is_closed = False
 
-    def get_worker_rss_bytes(self) -> int:
-        """Return the memory of the worker's process, in bytes; 0 while none runs."""
-        return 0 if self._process is None else self._process.get_rss_bytes()
-
     async def describe(self, *, initial_model: Path) -> TaskDescription:
         """Write the task's initial model to a path and return what a genesis document needs.
 

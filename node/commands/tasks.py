@@ -46,7 +46,7 @@ class {class_name}(Task):
 
     def __init__(self, context):
         super().__init__(context)
-        # Each member reads its own data here. These are dealt out, so that every member has others.
+        # Each member reads its own data here, say from context.get_local("data"). These are dealt out instead.
         data = load_digits()
         mine = slice(context.member_index, None, context.member_count)
         inputs = torch.tensor(data.data[mine] / 16, dtype=torch.float32)

@@ -37,6 +37,7 @@ from node.worker.messages import (
     encode_request,
     read_frame,
 )
+from protocol.errors import MalformedMessage
 
 JOIN_TIMEOUT_S: Final = 120.0
 """For all ranks to start and to meet; loading the task comes after it."""
@@ -64,12 +65,12 @@ class _Rank:
             self.connection.sendall(encode_request(request))
 
     def read_reply(self) -> Reply | None:
-        """Return its reply, or None if it is gone."""
+        """Return its reply, or None if it is gone, or says what is none."""
         try:
             payload = read_frame(self.replies)
-        except OSError:
+            return None if payload is None else decode_reply(payload)
+        except (OSError, MalformedMessage):
             return None
-        return None if payload is None else decode_reply(payload)
 
 
 class Crew:
@@ -104,7 +105,8 @@ class Crew:
         Raises:
             RankFailed: A rank raised or died.
         """
-        if self._launcher is None:
+        if self._launcher is None or self._launcher.poll() is not None:
+            self.close()
             self._start()
         traces = [request.trace and f"{request.trace}{rank}" for rank in range(len(self._ranks))]
         followers = [replace(request, update="", trace=trace) for trace in traces[1:]]

