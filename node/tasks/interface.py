@@ -20,6 +20,10 @@ class TaskError(Exception):
     """The task's parameters or data are wrong; the message says what to change."""
 
 
+class LocalSettingMissing(TaskError):
+    """This node's operator has not told the task what it asks for; a node does not start so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
     """Who trains: all that a task may depend on besides its own code and data."""
@@ -41,10 +45,10 @@ class TaskContext:
         """Return one of this member's own settings, such as where its data are.
 
         Raises:
-            TaskError: It is missing.
+            LocalSettingMissing: It is missing.
         """
         if name not in self.local:
-            raise TaskError(
+            raise LocalSettingMissing(
                 f"the setting {name} is missing: write {name} = \"...\" below [task] in this node's config.toml,"
                 f" or give --local {name}=..."
             )

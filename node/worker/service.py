@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from node.attacks.kinds import AttackKind
-from node.tasks.interface import Task, TaskContext, TaskError, TrainReport
+from node.tasks.interface import LocalSettingMissing, Task, TaskContext, TaskError, TrainReport
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
 from node.worker.crew import Crew
@@ -30,6 +30,7 @@ from node.worker.messages import (
     ModelTrained,
     Reply,
     Request,
+    SetupError,
     TaskDescribed,
     TaskLoaded,
     TrainModel,
@@ -105,7 +106,10 @@ class Service:
         device = open_device(request.device)
         attack = AttackKind(request.attack)
         context = build_context(request)
-        task = load_task_class(request.task)(context)
+        try:
+            task = load_task_class(request.task)(context)
+        except LocalSettingMissing as error:
+            raise SetupError(str(error)) from error
         if attack is AttackKind.LABEL_FLIP:
             task.flip_labels()
         model = task.build_model().to(device)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import torch
 
-from node.tasks import Task, TrainReport
+from node.tasks import Task, TaskContext, TrainReport
 
 
 class OddModel(torch.nn.Module):
@@ -65,6 +65,14 @@ class OddTask(Task):
         if mood == "hold the lock":
             Path(self.context.get_parameter("sign", "")).touch()
             hold_the_lock()
+
+
+class FileTask(OddTask):
+    """Wants to be told where its data are."""
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        context.get_local("data")
 
 
 def _hang(sign: Path) -> NoReturn:
