@@ -10,7 +10,6 @@ import selectors
 import shlex
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -37,6 +36,7 @@ from node.worker.messages import (
     encode_request,
     read_frame,
 )
+from node.worker.rank import is_own_user
 from protocol.errors import MalformedMessage
 
 JOIN_TIMEOUT_S: Final = 120.0
@@ -273,11 +273,9 @@ class _LastLine:
 
 
 def _accept(listener: socket.socket) -> _Rank | None:
-    """Take a connection; None if another user's process has made it, since nothing else guards the socket's name."""
+    """Take a connection; None if another user's process has made it."""
     connection, _ = listener.accept()
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, user, _ = struct.unpack("3i", credentials)
-    if user != os.getuid():
+    if not is_own_user(connection):
         connection.close()
         return None
     return _Rank(connection, connection.makefile("rb"))
