@@ -122,7 +122,6 @@ def _train(subject: Subject, model: torch.nn.Module) -> _Trained:
 def _train_together(subject: Subject, model: torch.nn.Module, folder: Path, crew: Crew) -> _Trained:
     """Train in the ranks, and give the model what the network would see of it."""
     base, update, candidate, trace = (str(folder / name) for name in ("base", "ranks-update", "candidate", "trace"))
-    rank_count = crew.get_rank_count()
     started = time.monotonic()
     reply = crew.train(TrainModel(round_number=ROUND, base=base, update=update, trace=trace))
     train_ms = round((time.monotonic() - started) * 1_000)
@@ -134,7 +133,7 @@ def _train_together(subject: Subject, model: torch.nn.Module, folder: Path, crew
         candidate=Path(candidate),
     )
     read_model(subject.schema, Path(candidate), ModelTensors(model, subject.schema).put_slice)
-    traces = tuple(load_trace(Path(f"{trace}{rank}")) for rank in range(rank_count))
+    traces = tuple(load_trace(Path(f"{trace}{rank}")) for rank in range(crew.get_rank_count()))
     return _Trained(example_count=reply.example_count, train_ms=train_ms, traces=traces)
 
 
