@@ -40,6 +40,8 @@ class Config:
     data_part: int = -1
     """Which part of a dealt data set is this member's, 0-based; -1 leaves it to :func:`compute_data_part`."""
     device: str = "cpu"
+    launcher: str = ""
+    """Starts the processes that train together; empty if the worker trains by itself."""
     worker_threads: int = 1
     work_timeout_s: int = 600
     """A training, evaluation or aggregation that takes longer, in seconds, counts as failed."""
@@ -53,6 +55,8 @@ class Config:
     attack: Attack = Attack.NONE
     attack_strength: float = 4.0
     invert_ballots: bool = False
+    task: tuple[tuple[str, str], ...] = ()
+    """What the task is told on this node alone, sorted by name."""
 
 
 def load_config(path: Path, *, environment: Mapping[str, str] = os.environ) -> Config:
@@ -87,6 +91,15 @@ def load_config(path: Path, *, environment: Mapping[str, str] = os.environ) -> C
     return _build(fields)
 
 
+def read_setting(name: str, value: object, where: str) -> object:
+    """Return the value of one setting, wherever it was given.
+
+    Raises:
+        ConfigError: It is of the wrong type or range; the message begins with ``where``.
+    """
+    return _read(KEYS[name], value, where)
+
+
 def format_config(config: Config) -> str:
     """Return the text of a configuration file: every key with what it means."""
     blocks = [
@@ -102,6 +115,9 @@ def format_config(config: Config) -> str:
         if key.name == "peers":
             lines = [f'"{member.hex()}" = {_format_value(addresses)}' for member, addresses in value]
             tables.append("\n".join([comment, variable, "[peers]", *lines]))
+        elif key.name == "task":
+            lines = [f"{_format_value(name)} = {_format_value(text)}" for name, text in value]
+            tables.append("\n".join([comment, variable, "[task]", *lines]))
         else:
             blocks.append(f"{comment}\n{variable}\n{key.name} = {_format_value(value)}")
     return "\n\n".join([*blocks, *tables]) + "\n"

@@ -1,6 +1,7 @@
 """Every key of ``config.toml``: how it is read from the file or the environment, its bounds, and what it means."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -115,6 +116,31 @@ def _read_peers(value: object) -> object:
     return tuple(sorted(peers.items()))
 
 
+def _read_device(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", value):
+        raise ValueError(f'"cpu", "cuda", "cuda:1" (a GPU\'s number) or "mps" is expected, not {value!r:.60}')
+    return value
+
+
+def _read_launcher(value: object) -> object:
+    if not isinstance(value, str) or len(value) > 1_000:
+        raise ValueError(f"a command in one line is expected, not {value!r:.60}")
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r:.60} is no command: {str(error).lower()}") from None
+    return value.strip()
+
+
+def _read_texts(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError(f"a table of texts is expected, not {value!r:.60}")
+    for name, text in value.items():
+        if not isinstance(text, str):
+            raise ValueError(f'{name}: text is expected, not {text!r:.60}: put it in "quotes"')
+    return tuple(sorted(value.items()))
+
+
 def _read_member(text: str) -> MemberId:
     if re.fullmatch(r"[0-9a-f]{64}", text):
         return MemberId(bytes.fromhex(text))
@@ -148,6 +174,13 @@ def _bool_from_text(text: str) -> object:
 
 def _list_from_text(text: str) -> object:
     return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _texts_from_text(text: str) -> object:
+    pairs = [item.partition("=") for item in text.split(";") if item.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        raise ValueError("NAME=TEXT;NAME=TEXT is expected")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _peers_from_text(text: str) -> object:
@@ -187,9 +220,16 @@ _ALL_KEYS: Final = (
     ),
     Key(
         name="device",
-        read=_read_text(64),
+        read=_read_device,
         from_text=str,
         comment='Where the worker computes: "cpu", "cuda", "cuda:1", "mps".',
+    ),
+    Key(
+        name="launcher",
+        read=_read_launcher,
+        from_text=str,
+        comment='Trains in several processes on this machine that torch.distributed joins, if the task can do so:\n'
+        '"torchrun --nproc-per-node 2". Empty: in one.',
     ),
     Key(
         name="worker_threads",
@@ -260,6 +300,14 @@ _ALL_KEYS: Final = (
         read=_read_bool,
         from_text=_bool_from_text,
         comment="For experiments only: whether this member votes the wrong way round.",
+    ),
+    Key(
+        name="task",
+        read=_read_texts,
+        from_text=_texts_from_text,
+        comment="What this node's task is told and no other node learns, such as where its own data are:\n"
+        'data = "/srv/ward/patients.csv"',
+        example="NAME=TEXT;NAME=TEXT",
     ),
     Key(
         name="peers",

@@ -178,6 +178,8 @@ class Daemon:
             attack_strength=config.attack_strength,
             device=config.device,
             thread_count=config.worker_threads,
+            local=config.task,
+            launcher=config.launcher,
             search_paths=(self._home.paths.root,),
             timeout_request_ms=Millis(config.work_timeout_s * 1_000),
         )
@@ -224,7 +226,7 @@ class Daemon:
             get_inbox_length=lambda: node.inbox.waiting_count,
             get_inbox_refused=lambda: node.inbox.refused_count,
             get_gossip_dropped=transport.get_dropped_count,
-            get_worker_bytes=learner.get_worker_rss_bytes,
+            get_worker_bytes=learner.get_rss_bytes,
             get_disk_free_bytes=lambda: shutil.disk_usage(self._home.paths.root).free,
         )
 

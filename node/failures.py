@@ -17,18 +17,19 @@ def raise_cause() -> Iterator[None]:
         InvariantViolation: The group holds one.
         NodeError: The group holds one, and none of the former.
         ProtocolError: The group holds one, and none of the former.
+        KeyboardInterrupt: The group holds one, and none of the former: Ctrl-C is no error of anybody's.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        for kind in (InvariantViolation, NodeError, ProtocolError):
+        for kind in (InvariantViolation, NodeError, ProtocolError, KeyboardInterrupt):
             cause = _find(group, kind)
             if cause is not None:
                 raise cause from group
         raise
 
 
-def _find(group: BaseExceptionGroup[BaseException], kind: type[Exception]) -> BaseException | None:
+def _find(group: BaseExceptionGroup[BaseException], kind: type[BaseException]) -> BaseException | None:
     for error in group.exceptions:
         found = _find(error, kind) if isinstance(error, BaseExceptionGroup) else error
         if isinstance(found, kind):

@@ -57,6 +57,8 @@ class Foundation:
     """What makes the seed, if not the founders. With neither, whoever writes the document draws it."""
     search_paths: tuple[Path, ...] = ()
     """Folders in which an own task's module is found."""
+    local: tuple[tuple[str, str], ...] = ()
+    """What the task is told here alone, while its model is described; no part of the document."""
 
 
 def build_parameters(
@@ -132,6 +134,7 @@ async def create_genesis(
         aggregation=get_aggregation_choice(foundation.parameters),
         schema=None,
         search_paths=foundation.search_paths,
+        local=foundation.local,
     )
     described = await _describe_task(settings, directory / MODEL_FILE_NAME)
     genesis = build_genesis(

@@ -5,8 +5,9 @@ killed and another started, after a pause that grows with consecutive failures. 
 but its own request. The worker's memory of the task is rebuilt by every start, so nothing is lost with it.
 """
 
+import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -15,7 +16,7 @@ import structlog
 import trio
 
 from node.attacks.kinds import AttackKind
-from node.errors import WorkerFailed
+from node.errors import ConfigError, WorkerFailed
 from node.ports import Candidate, Training
 from node.worker.messages import (
     AggregateUpdates,
@@ -28,6 +29,7 @@ from node.worker.messages import (
     Reply,
     Request,
     RequestFailed,
+    SetupError,
     TaskChecked,
     TaskDescribed,
     TaskLoaded,
@@ -69,6 +71,10 @@ class LearnerSettings:
     attack_strength: float = 4.0
     device: str = "cpu"
     thread_count: int = 1
+    local: tuple[tuple[str, str], ...] = ()
+    """What only this member's task is told."""
+    launcher: str = ""
+    """Starts the processes that train together; empty if the worker trains by itself."""
     search_paths: tuple[Path, ...] = ()
     """Folders in which the worker finds an own task's module."""
     timeout_start_ms: Millis = Millis(300_000)
@@ -91,15 +97,19 @@ class TaskDescription:
 class WorkerLearner:
     """A Learner whose work is done by a supervised process; made by :func:`open_learner`."""
 
-    def __init__(self, settings: LearnerSettings, nursery: trio.Nursery, log: IO[bytes] | None) -> None:
+    def __init__(
+        self, settings: LearnerSettings, nursery: trio.Nursery, log: IO[bytes] | None, rank_folder: str
+    ) -> None:
         """Start nothing yet.
 
         Args:
             settings: What the worker is told.
             nursery: Restarts run in it.
             log: Where workers' standard error goes; None is the daemon's own.
+            rank_folder: Where each worker gets a folder for its ranks, if there is a launcher.
         """
         self._settings = settings
+        self._rank_folder = Path(rank_folder)
         self._nursery = nursery
         self._log = log
         self._lock = trio.Lock()
@@ -109,10 +119,6 @@ class WorkerLearner:
         self._load_failure: str | None = None
         self._start_count = 0
         self._is_closed = False
-
-    def get_worker_rss_bytes(self) -> int:
-        """Return the memory of the worker's process, in bytes; 0 while none runs."""
-        return 0 if self._process is None else self._process.get_rss_bytes()
 
     async def describe(self, *, initial_model: Path) -> TaskDescription:
         """Write the task's initial model to a path and return what a genesis document needs.
@@ -164,7 +170,11 @@ class WorkerLearner:
         return (await self._request(EvaluateModel(model=str(model)), ModelEvaluated)).score
 
     async def warm_up(self) -> None:
-        """Start the worker ahead of its first request; a failure is logged and met again by that request."""
+        """Start the worker ahead of its first request; a failure is logged and met again by that request.
+
+        Raises:
+            ConfigError: The settings do not fit this machine, which is found at the first start only.
+        """
         try:
             async with self._lock:
                 await self._get_ready_process()
@@ -229,14 +239,22 @@ class WorkerLearner:
         return process
 
     async def _load(self, process: WorkerProcess) -> None:
-        request = _build_load_request(self._settings)
+        request = _build_load_request(self._settings, self._make_rank_folder())
         reply = await self._exchange(process, request, self._settings.timeout_start_ms)
+        if isinstance(reply, RequestFailed) and reply.kind == SetupError.__name__ and self._start_count == 1:
+            # Later it is a machine that has lost something, and a node that cannot train still keeps the ledger.
+            raise ConfigError(reply.message)
         try:
             _check_reply(request, reply, TaskLoaded)
         except WorkerFailed:
             # The process is well, but without a task it is of no use; the cause may be mended while the daemon runs.
             await self._discard(process)
             raise
+
+    def _make_rank_folder(self) -> str:
+        if not self._settings.launcher:
+            return ""
+        return tempfile.mkdtemp(dir=self._rank_folder)
 
     async def _exchange(self, process: WorkerProcess, request: Request, timeout_ms: Millis) -> Reply:
         """Return the reply to a request; whenever there is none, the process is killed.
@@ -280,22 +298,25 @@ async def open_learner(settings: LearnerSettings, *, log_path: Path | None = Non
         settings: What the worker is told.
         log_path: A file that workers' standard error is added to; None is the daemon's own.
     """
-    log = None if log_path is None else log_path.open("ab")
-    try:
+    with ExitStack() as stack:
+        log = None if log_path is None else stack.enter_context(log_path.open("ab"))
+        # Removed by this process and not by the worker, which is killed.
+        rank_folder = stack.enter_context(_make_rank_folder()) if settings.launcher else ""
         async with trio.open_nursery() as nursery:
-            learner = WorkerLearner(settings, nursery, log)
+            learner = WorkerLearner(settings, nursery, log, rank_folder)
             try:
                 nursery.start_soon(learner.warm_up)
                 yield learner
             finally:
                 nursery.cancel_scope.cancel()
                 await learner.close()
-    finally:
-        if log is not None:
-            log.close()
 
 
-def _build_load_request(settings: LearnerSettings) -> LoadTask:
+def _make_rank_folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="pnyx-ranks-", ignore_cleanup_errors=True)
+
+
+def _build_load_request(settings: LearnerSettings, rank_folder: str) -> LoadTask:
     return LoadTask(
         task=settings.task,
         parameters=settings.parameters,
@@ -307,6 +328,9 @@ def _build_load_request(settings: LearnerSettings) -> LoadTask:
         attack_strength_ppm=round(settings.attack_strength * 1_000_000),
         device=settings.device,
         thread_count=settings.thread_count,
+        local=settings.local,
+        launcher=settings.launcher,
+        rank_folder=rank_folder,
     )
 
 

@@ -24,6 +24,11 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
+LocalOption = Annotated[
+    list[str] | None,
+    typer.Option("--local", help="What the task is told on this node alone, key=value; may be repeated."),
+]
+
 AggregationName: TypeAlias = Literal[
     "mean",
     "median",

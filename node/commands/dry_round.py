@@ -3,12 +3,17 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from node.errors import ConfigError, WorkerFailed
 from node.failures import raise_cause
 from node.learner import LearnerSettings, open_learner
 from node.worker.messages import Finding, Severity, TaskChecked
 from protocol.parameters import Parameters, get_aggregation_choice
+from protocol.units import Millis
+
+_PATIENCE_MS: Final = 600_000
+"""For all of a dry round but its training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,8 @@ class Dry:
     member_index: int
     member_count: int
     device: str
+    launcher: str
+    local: tuple[tuple[str, str], ...]
     search_paths: tuple[Path, ...]
 
 
@@ -37,7 +44,11 @@ async def run_dry_round(dry: Dry, deadline_ms: int) -> tuple[TaskChecked, list[F
         aggregation=get_aggregation_choice(Parameters()),
         schema=None,
         device=dry.device,
+        launcher=dry.launcher,
+        local=dry.local,
         search_paths=dry.search_paths,
+        # A training that is twice too slow is still measured.
+        timeout_request_ms=Millis(_PATIENCE_MS + 2 * deadline_ms),
     )
     checked = await _check(settings)
     findings = list(checked.findings)

@@ -10,6 +10,7 @@ from node.commands.common import (
     AggregationName,
     HomeOption,
     JsonOption,
+    LocalOption,
     ask_passphrase,
     get_home,
     print_json,
@@ -44,17 +45,24 @@ def init(
     home: HomeOption = DEFAULT_HOME,
     listen: ListenOption = None,
     announce: AnnounceOption = None,
+    local: LocalOption = None,
     encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase for the keys.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a node's home: keys and a configuration with comments; prints the member card."""
     from node.clock import OsEntropy
     from node.config import Config
+    from node.founding import parse_pairs
     from node.home import init_home
     from node.keys import get_environment_passphrase
 
     default = Config(name=name)
-    config = Config(name=name, listen=tuple(listen or default.listen), announce=tuple(announce or ()))
+    config = Config(
+        name=name,
+        listen=tuple(listen or default.listen),
+        announce=tuple(announce or ()),
+        task=tuple(sorted(parse_pairs(local or ()).items())),
+    )
     _check_config(config)
     passphrase = get_environment_passphrase()
     if encrypt and passphrase is None:
@@ -106,9 +114,7 @@ def create_genesis(
         list[str] | None, typer.Option("--param", help="A task parameter key=value; may be repeated.")
     ] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option("--preset", help="Who pays for what.")] = "neutral",
-    aggregation: Annotated[
-        AggregationName | None, typer.Option("--aggregation", help="How updates join.")
-    ] = None,
+    aggregation: Annotated[AggregationName | None, typer.Option("--aggregation", help="How updates join.")] = None,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=0, help="The job ends after this round; 0 never.")
     ] = None,
@@ -118,6 +124,7 @@ def create_genesis(
         list[str] | None, typer.Option("--set", help="Any other network parameter name=value; may be repeated.")
     ] = None,
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
+    local: LocalOption = None,
     drand: Annotated[
         Path | None, typer.Option("--drand", help="A drand round, as its HTTP API answers it, to make the seed of.")
     ] = None,
@@ -154,6 +161,7 @@ def create_genesis(
         commitments=commitments,
         drand=round_of_drand,
         search_paths=tuple(task_path or ()),
+        local=tuple(sorted(parse_pairs(local or ()).items())),
     )
     print_genesis(_found(loaded, foundation, output), as_json=as_json)
     if not as_json:

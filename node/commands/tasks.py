@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from node.commands.common import JsonOption, format_bytes, print_json, print_line, print_note, quiet_logs
+from node.commands.common import JsonOption, LocalOption, format_bytes, print_json, print_line, print_note, quiet_logs
 
 if TYPE_CHECKING:
     from node.json_values import JsonObject
@@ -46,7 +46,7 @@ class {class_name}(Task):
 
     def __init__(self, context):
         super().__init__(context)
-        # Each member reads its own data here. These are dealt out, so that every member has others.
+        # Each member reads its own data here, say from context.get_local("data"). These are dealt out instead.
         data = load_digits()
         mine = slice(context.member_index, None, context.member_count)
         inputs = torch.tensor(data.data[mine] / 16, dtype=torch.float32)
@@ -112,13 +112,18 @@ def check(
     deadline_ms: Annotated[
         int, typer.Option("--train-deadline-ms", min=1, help="The network's train_deadline_ms.")
     ] = 60_000,
+    local: LocalOption = None,
     device: Annotated[str, typer.Option("--device", help='As in config.toml: "cpu", "cuda".')] = "cpu",
+    launcher: Annotated[
+        str, typer.Option("--launcher", help='As in config.toml: "torchrun --nproc-per-node 2".')
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Run one dry round of a task and name what is wrong with it; the exit code is 1 if it cannot be used so."""
     import trio
 
     from node.commands.dry_round import Dry, run_dry_round
+    from node.config import read_setting
     from node.errors import ConfigError
     from node.founding import parse_pairs
     from node.worker.messages import Severity
@@ -131,7 +136,9 @@ def check(
         parameters=tuple(sorted(parse_pairs(param or ()).items())),
         member_index=member,
         member_count=members,
-        device=device,
+        device=str(read_setting("device", device, "--device")),
+        launcher=str(read_setting("launcher", launcher, "--launcher")),
+        local=tuple(sorted(parse_pairs(local or ()).items())),
         search_paths=tuple(task_path or ()),
     )
     checked, findings = trio.run(run_dry_round, dry, deadline_ms)

@@ -43,6 +43,10 @@ def create(
     aggregation: Annotated[Literal["mean", "median"], typer.Option(help="How updates join.")] = "median",
     setting: SettingOption = None,
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
+    local: Annotated[
+        list[str] | None,
+        typer.Option("--local", help="What each task is told alone, key=value; {number} is the node's, from 1."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a testnet's homes and genesis document."""
@@ -66,6 +70,7 @@ def create(
             preset=Preset.NEUTRAL, member_count=nodes, choices=choices, settings=setting or ()
         ),
         search_paths=tuple(task_path or ()),
+        local=tuple(sorted(parse_pairs(local or ()).items())),
     )
 
     async def run() -> "Sequence[NodeSpec]":

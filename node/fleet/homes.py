@@ -5,7 +5,7 @@ on in ``genesis/``, and ``testnet.json``, which names the nodes in the order of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +82,11 @@ async def found_network(
 async def create_testnet(directory: Path, foundation: Foundation, *, node_count: int) -> tuple[NodeSpec, ...]:
     """Make a testnet's directory: homes that only wait to be started.
 
+    Args:
+        directory: Where.
+        foundation: What the network is. In what its tasks are told alone, ``{number}`` is each node's, from 1.
+        node_count: How many homes.
+
     Raises:
         ConfigError: The directory is not empty, the number makes no sense, or the task cannot be used.
     """
@@ -91,13 +96,21 @@ async def create_testnet(directory: Path, foundation: Foundation, *, node_count:
         raise ConfigError(f"{directory} is not empty: choose another directory")
     directory.mkdir(parents=True, exist_ok=True)
     addresses = make_local_addresses(node_count)
-    configs = [Config(name=make_member_name(index), listen=(address,)) for index, address in enumerate(addresses)]
-    specs = await found_network(directory, configs, foundation)
+    configs = [
+        Config(name=make_member_name(index), listen=(address,), task=_number_texts(foundation.local, index + 1))
+        for index, address in enumerate(addresses)
+    ]
+    first = replace(foundation, local=_number_texts(foundation.local, 1))
+    specs = await found_network(directory, configs, first)
     # Comes last: a directory without it was not finished.
     names: list[JsonValue] = [spec.name for spec in specs]
     layout: JsonObject = {"version": LAYOUT_VERSION, "nodes": names}
     save_file(directory / LAYOUT_NAME, format_json(layout).encode())
     return specs
+
+
+def _number_texts(texts: tuple[tuple[str, str], ...], number: int) -> tuple[tuple[str, str], ...]:
+    return tuple((name, text.replace("{number}", str(number))) for name, text in texts)
 
 
 def has_testnet(directory: Path) -> bool:

@@ -6,7 +6,7 @@ genesis. Nothing here imports torch; see :mod:`node.tasks.digits` for an example
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +18,10 @@ Value = TypeVar("Value", int, float, str)
 
 class TaskError(Exception):
     """The task's parameters or data are wrong; the message says what to change."""
+
+
+class LocalSettingMissing(TaskError):
+    """This node's operator has not told the task what it asks for; a node does not start so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,21 @@ class TaskContext:
     """The chain's; the same for all members, 0 to 2**64 - 1."""
     parameters: MappingProxyType[str, str]
     """The task's parameters as the genesis document has them."""
+    local: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What this member alone tells its task, in the table ``[task]`` of its config.toml; no other member learns it."""
+
+    def get_local(self, name: str) -> str:
+        """Return one of this member's own settings, such as where its data are.
+
+        Raises:
+            LocalSettingMissing: It is missing.
+        """
+        if name not in self.local:
+            raise LocalSettingMissing(
+                f"the setting {name} is missing: write {name} = \"...\" below [task] in this node's config.toml,"
+                f" or give --local {name}=..."
+            )
+        return self.local[name]
 
     def get_parameter(self, name: str, default: Value) -> Value:
         """Return a parameter, read as the type of its default.
@@ -92,6 +111,12 @@ class Task(ABC):
     @abstractmethod
     def train(self, model: "torch.nn.Module", *, round: int, device: "torch.device") -> TrainReport:
         """Train the model in place on this member's own training data.
+
+        With a ``launcher`` in the node's config.toml, several processes on this machine, the ranks, call this at the
+        same time, each with a task and a model of its own that holds the same weights. torch.distributed is then
+        initialized, with gloo on the CPU, and gloo and nccl on GPUs, before the task is constructed: train on this
+        rank's share of the examples and average gradients (``torch.nn.parallel.DistributedDataParallel(model)`` does).
+        What rank 0 ends with, model and report, is what counts. Nothing else of a task is called in ranks.
 
         Args:
             model: Holds the current shared weights, on ``device``.

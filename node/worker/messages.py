@@ -1,4 +1,4 @@
-"""What the daemon and its worker say to each other, in frames over the worker's standard input and output.
+"""What the daemon and its worker say to each other over the worker's standard input and output, and it to its ranks.
 
 A frame is its length, four bytes little-endian, and the canonical encoding of one tagged dataclass. The worker answers
 every request with exactly one reply, in order; it never speaks first.
@@ -6,7 +6,7 @@ every request with exactly one reply, in order; it never speaks first.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Final, TypeAlias, cast
+from typing import BinaryIO, ClassVar, Final, TypeAlias, cast
 
 from protocol.codec import decode_union, encode_union
 from protocol.learning.artifact_format import ModelSchema
@@ -37,6 +37,12 @@ class LoadTask:
     device: str
     """For torch: ``cpu``, ``cuda:0`` and so on."""
     thread_count: int
+    local: tuple[tuple[str, str], ...] = ()
+    """What only this member's task is told."""
+    launcher: str = ""
+    """Starts the ranks that train together; empty if the worker trains by itself."""
+    rank_folder: str = ""
+    """An empty folder for what the ranks need to meet, if there is a launcher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,9 @@ class TrainModel:
     round_number: int
     base: str
     update: str
+    """Empty for a rank that only trains along."""
+    trace: str = ""
+    """A file for what a dry round looks at, see :mod:`node.worker.traces`; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,17 @@ class CheckTask:
 
     tag: ClassVar[int] = 6
     folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRanks:
+    """Meet the other ranks through torch.distributed; comes before all else, and to ranks only."""
+
+    tag: ClassVar[int] = 7
+    store: str
+    """A file that no other ranks ever used."""
+    device: str
+    """As in :class:`LoadTask`: the worker's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +188,17 @@ class TaskChecked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RanksJoined:
+    """Answers :class:`JoinRanks`."""
+
+    tag: ClassVar[int] = 8
+    rank: int
+    rank_count: int
+    device: str
+    """Where this rank computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed:
     """Answers any request that could not be done; the worker is as it was before."""
 
@@ -177,9 +208,24 @@ class RequestFailed:
     message: str
 
 
-Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel | CheckTask
+class SetupError(Exception):
+    """This node's own settings ask for what its machine does not have; the message says what to change."""
+
+
+class RankFailed(Exception):
+    """A rank raised or died; the message says which, and what it said."""
+
+
+Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel | CheckTask | JoinRanks
 Reply: TypeAlias = (
-    TaskLoaded | TaskDescribed | ModelTrained | UpdatesAggregated | ModelEvaluated | TaskChecked | RequestFailed
+    TaskLoaded
+    | TaskDescribed
+    | ModelTrained
+    | UpdatesAggregated
+    | ModelEvaluated
+    | TaskChecked
+    | RanksJoined
+    | RequestFailed
 )
 
 
@@ -191,6 +237,16 @@ def encode_request(request: Request) -> bytes:
 def encode_reply(reply: Reply) -> bytes:
     """Return a reply as a frame."""
     return _encode_frame(encode_union(reply, Reply))
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """Return the next frame's payload; None if the stream ends, even within a frame, or breaks the framing."""
+    header = stream.read(FRAME_LENGTH_BYTES)
+    length = int.from_bytes(header, "little")
+    if len(header) < FRAME_LENGTH_BYTES or length > FRAME_BYTES_MAX:
+        return None
+    payload = stream.read(length)
+    return payload if len(payload) == length else None
 
 
 def decode_request(payload: bytes) -> Request:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, assert_never
@@ -12,20 +12,25 @@ import torch
 from numpy.typing import NDArray
 
 from node.attacks.kinds import AttackKind
-from node.tasks.interface import Task, TaskContext, TaskError
+from node.tasks.interface import LocalSettingMissing, Task, TaskContext, TaskError, TrainReport
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
-from node.worker.dry_run import check_task
+from node.worker.crew import Crew
+from node.worker.devices import open_device
+from node.worker.dry_run import Subject, check_task
+from node.worker.meeting import join_ranks
 from node.worker.messages import (
     AggregateUpdates,
     CheckTask,
     DescribeTask,
     EvaluateModel,
+    JoinRanks,
     LoadTask,
     ModelEvaluated,
     ModelTrained,
     Reply,
     Request,
+    SetupError,
     TaskDescribed,
     TaskLoaded,
     TrainModel,
@@ -33,6 +38,7 @@ from node.worker.messages import (
 )
 from node.worker.models import ModelTensors, check_same_schema, describe_model
 from node.worker.poison import poison_weights
+from node.worker.traces import Rows, make_trace, save_trace, watch
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import AggregationChoice
 from protocol.units import SCORE_WHOLE, Ppm
@@ -53,6 +59,8 @@ class _Loaded:
     attack: AttackKind
     attack_strength: float
     device: torch.device
+    crew: Crew | None
+    """Trains instead of this process, if there is a launcher."""
 
 
 class Service:
@@ -67,6 +75,8 @@ class Service:
 
         Raises:
             TaskError: The task is missing, wrong, or gave a score outside [0, 1].
+            SetupError: This node's settings ask for what its machine does not have.
+            RankFailed: A rank raised or died.
         """
         match request:
             case LoadTask():
@@ -81,19 +91,27 @@ class Service:
                 return self._evaluate(request)
             case CheckTask(folder=folder):
                 loaded = self._get_loaded()
-                return check_task(loaded.task, schema=loaded.schema, device=loaded.device, folder=Path(folder))
+                subject = Subject(
+                    task=loaded.task, schema=loaded.schema, device=loaded.device, aggregation=loaded.aggregation
+                )
+                return check_task(subject, folder=Path(folder), crew=loaded.crew)
+            case JoinRanks():
+                return join_ranks(request)
             case _:
                 assert_never(request)
 
     def _load(self, request: LoadTask) -> TaskLoaded:
         started = time.monotonic()
         torch.set_num_threads(request.thread_count)
+        device = open_device(request.device)
         attack = AttackKind(request.attack)
         context = build_context(request)
-        task = load_task_class(request.task)(context)
+        try:
+            task = load_task_class(request.task)(context)
+        except LocalSettingMissing as error:
+            raise SetupError(str(error)) from error
         if attack is AttackKind.LABEL_FLIP:
             task.flip_labels()
-        device = torch.device(request.device)
         model = task.build_model().to(device)
         schema = describe_model(model)
         if request.schema is not None:
@@ -108,6 +126,7 @@ class Service:
             attack=attack,
             attack_strength=request.attack_strength_ppm / 1_000_000,
             device=device,
+            crew=Crew(replace(request, schema=schema)) if request.launcher else None,
         )
         return TaskLoaded(load_ms=_compute_elapsed_ms(started))
 
@@ -121,14 +140,18 @@ class Service:
     def _train(self, request: TrainModel) -> ModelTrained:
         started = time.monotonic()
         loaded = self._get_loaded()
+        if loaded.crew is not None:
+            return replace(loaded.crew.train(request), train_ms=_compute_elapsed_ms(started))
         base = Path(request.base)
         read_model(loaded.schema, base, loaded.tensors.put_slice)
-        report = loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+        report = _train_on_base(loaded, request)
         if loaded.attack in {AttackKind.SIGN_FLIP, AttackKind.NOISE}:
             _poison(loaded, base, request.round_number)
-        exponents = write_update(
-            loaded.schema, base=base, update=Path(request.update), get_tensor=loaded.tensors.get_tensor
-        )
+        exponents: tuple[int, ...] = ()
+        if request.update:
+            exponents = write_update(
+                loaded.schema, base=base, update=Path(request.update), get_tensor=loaded.tensors.get_tensor
+            )
         return ModelTrained(
             scale_exponents=exponents,
             example_count=max(0, int(report.example_count)),
@@ -157,6 +180,17 @@ class Service:
         return self._loaded
 
 
+def _train_on_base(loaded: _Loaded, request: TrainModel) -> TrainReport:
+    """Train the loaded model, which holds the base, and leave a trace if one is asked for."""
+    if not request.trace:
+        return loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+    rows = Rows()
+    with watch(loaded.model, rows):
+        report = loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+    save_trace(Path(request.trace), make_trace(rows, loaded.tensors, loaded.schema))
+    return report
+
+
 def build_context(request: LoadTask) -> TaskContext:
     """Return what a task is told of the member that it is loaded for.
 
@@ -174,6 +208,7 @@ def build_context(request: LoadTask) -> TaskContext:
         split=split,
         seed=int(seed_text),
         parameters=MappingProxyType(parameters),
+        local=MappingProxyType(dict(request.local)),
     )
 
 

@@ -73,6 +73,23 @@ async def test_an_unknown_config_key_is_named_with_the_nearest_known_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("PNYX_DEVICE", "cuda:99", 'device = "cuda:99": torch'),
+        ("PNYX_LAUNCHER", "torchrum -n 2", 'launcher = "torchrum -n 2": there is no program torchrum'),
+    ],
+)
+async def test_a_device_or_launcher_that_this_machine_lacks_ends_the_start(
+    pair: tuple[NodeSpec, ...], tmp_path: Path, variable: str, text: str, message: str
+) -> None:
+    specs = copy_homes(pair, tmp_path)
+    code, log = await _run_to_end(NodeProcess(specs[0], environment={variable: text}))
+    assert code == ConfigError.exit_code
+    assert log.splitlines()[-1].startswith(f"pnyx: {message}")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_task_that_raises_in_training_makes_its_member_silent_and_the_daemon_lives(tmp_path: Path) -> None:
     folder = tmp_path / "task"

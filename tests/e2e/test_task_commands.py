@@ -1,12 +1,54 @@
 """`pnyx task new` and `pnyx task check`, as somebody uses them who writes a task of their own."""
 
-import json
+import re
 from pathlib import Path
 
 import pytest
 
-from node.json_values import get_list, get_object
 from tests.e2e.networks import run_command, run_json
+from tests.tidiness import ROOT, iterate_modules
+
+GUIDE = ROOT / "docs/guides/tasks.md"
+
+BAD_TASK = """
+import time
+
+import torch
+
+from node.tasks import Task, TrainReport
+
+
+class BadTask(Task):
+    def __init__(self, context):
+        super().__init__(context)
+        self.fault = context.get_local("fault")
+        self.built_count = 0
+        generator = torch.Generator().manual_seed(1)
+        self.inputs = torch.randn(60, 2, generator=generator)
+        self.labels = (self.inputs[:, 0] > 0).float()
+
+    def build_model(self):
+        self.built_count += 1
+        return torch.nn.Linear(2, self.built_count if self.fault == "shape" else 1)
+
+    def train(self, model, *, round, device):
+        if self.fault == "slow":
+            time.sleep(0.5)
+        factor = float("nan") if self.fault == "nan" else 1.0
+        part = slice(0, None) if self.fault == "same data" else slice(20, None)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(self.inputs[part])[:, 0], self.labels[part])
+        loss.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.sub_(factor * parameter.grad)
+        return TrainReport(example_count=40, mean_loss=loss.item())
+
+    def evaluate(self, model, *, device):
+        with torch.no_grad():
+            risks = model(self.inputs[:20])[:, 0].sigmoid()
+        score = float(1.0 - (risks - self.labels[:20]).square().mean())
+        return 100.0 * score if self.fault == "range" else score
+"""
 
 
 async def test_a_new_task_is_good_as_it_is_made_and_can_found_a_network(tmp_path: Path) -> None:
@@ -23,13 +65,46 @@ async def test_a_new_task_is_good_as_it_is_made_and_can_found_a_network(tmp_path
     assert created.returncode == 0, created.stderr
 
 
-async def test_a_task_that_is_too_slow_for_the_deadline_is_told(tmp_path: Path) -> None:
-    ended = await run_command("task", "check", "digits", "--train-deadline-ms", "1", "--json")
-    assert ended.returncode == 1
-    report = get_object(json.loads(ended.stdout))
-    assert report["ok"] is False
-    texts = [str(get_object(finding)["text"]) for finding in get_list(report["findings"])]
-    assert any("the deadline is 1 ms: every update would be late" in text for text in texts)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "exit_code", "message"),
+    [
+        ("none", 0, "good"),
+        ("shape", 64, "build_model gives other tensors each time, first in weight"),
+        ("nan", 64, "NaN or infinity in the trained model"),
+        ("range", 64, "a score is from 0 to 1"),
+        ("same data", 1, "ERROR    100% of the held-out data are training data"),
+        ("slow", 1, "the deadline is 400 ms: every update would be late"),
+    ],
+)
+async def test_a_check_names_what_is_wrong_with_a_task(
+    tmp_path: Path, fault: str, exit_code: int, message: str
+) -> None:
+    (tmp_path / "bad_task.py").write_text(BAD_TASK)
+    deadline_ms = "400" if fault == "slow" else "60000"
+    ended = await run_command(
+        "task", "check", "bad_task:BadTask", "--task-path", str(tmp_path), "--local", f"fault={fault}",
+        "--train-deadline-ms", deadline_ms,
+    )  # fmt: skip
+    assert ended.returncode == exit_code, ended.stderr
+    assert message in (ended.stdout if exit_code < 2 else ended.stderr)
+    assert "Traceback" not in ended.stderr
+
+
+async def test_the_task_in_the_guide_has_twenty_lines_and_is_good(tmp_path: Path) -> None:
+    first = re.search(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert first is not None
+    assert len([line for line in first[1].splitlines() if line.strip()]) <= 20
+    (tmp_path / "twenty.py").write_text(first[1])
+    checked = await run_json("task", "check", "twenty:Digits", "--task-path", str(tmp_path))
+    assert (checked["ok"], checked["findings"]) == (True, [])
+
+
+def test_the_guide_quotes_what_the_check_says() -> None:
+    quoted = re.findall(r"^\|[^|]*\|[^|`]*`([^`]+)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(quoted) == 7
+    said = "".join(path.read_text(encoding="utf-8") for path in iterate_modules("node", "protocol"))
+    assert [message for message in quoted if message not in said] == []
 
 
 @pytest.mark.parametrize(
@@ -39,6 +114,10 @@ async def test_a_task_that_is_too_slow_for_the_deadline_is_told(tmp_path: Path) 
         (("task", "check", "nothing:At"), "install its package first"),
         (("task", "check", "digits", "--param", "passes=0"), "passes = 0: from 1 to 10000"),
         (("task", "check", "digits", "--member", "4"), "give 0 to 3"),
+        (("task", "check", "digits", "--device", "gpu"), '--device: device: "cpu", "cuda"'),
+        (("task", "check", "digits", "--device", "cuda:99"), 'device = "cuda:99": torch'),
+        (("task", "check", "digits", "--launcher", "torchrum -n 2"), "there is no program torchrum: install it"),
+        (("task", "check", "digits", "--launcher", "torchrun '"), "is no command: no closing quotation"),
         (("task", "new", "My-Ward"), "is no name for a package"),
     ],
 )

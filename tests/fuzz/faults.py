@@ -147,7 +147,7 @@ FAULTS: Final = (
     Fault(
         target="pipe",
         what="the end of the pipe is taken for an empty request",
-        path="node/worker/__main__.py",
+        path="node/worker/messages.py",
         old="if len(header) < FRAME_LENGTH_BYTES or length > FRAME_BYTES_MAX:",
         new="if length > FRAME_BYTES_MAX:",
     ),

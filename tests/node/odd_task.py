@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import torch
 
-from node.tasks import Task, TrainReport
+from node.tasks import Task, TaskContext, TrainReport
 
 
 class OddModel(torch.nn.Module):
@@ -63,7 +63,16 @@ class OddTask(Task):
         if mood == "hang":
             _hang(Path(self.context.get_parameter("sign", "")))
         if mood == "hold the lock":
-            _hold_the_lock(Path(self.context.get_parameter("sign", "")))
+            Path(self.context.get_parameter("sign", "")).touch()
+            hold_the_lock()
+
+
+class FileTask(OddTask):
+    """Wants to be told where its data are."""
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        context.get_local("data")
 
 
 def _hang(sign: Path) -> NoReturn:
@@ -72,7 +81,6 @@ def _hang(sign: Path) -> NoReturn:
         threading.Event().wait(60.0)
 
 
-def _hold_the_lock(sign: Path) -> None:
+def hold_the_lock() -> None:
     """Compute for minutes without ever letting another thread of this interpreter run."""
-    sign.touch()
     ctypes.PyDLL(None).sleep(600)

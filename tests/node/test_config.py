@@ -19,6 +19,7 @@ FULL = Config(
     announce=("/dns4/node.example.org/tcp/4001",),
     peers=((MEMBER, ("/ip4/192.0.2.7/tcp/4001",)),),
     device="cuda:1",
+    launcher="torchrun --nproc-per-node 2",
     worker_threads=8,
     work_timeout_s=3_600,
     artifact_quota_bytes=0,
@@ -30,6 +31,7 @@ FULL = Config(
     attack=Attack.SIGN_FLIP,
     attack_strength=2.5,
     invert_ballots=True,
+    task=(("data", 'C:\\"patients".csv'), ("ward no.", "7")),
 )
 
 
@@ -105,6 +107,10 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         ('attack = "sign-flip"', "did you mean 'sign_flip'"),
         ('log_level = "verbose"', "one of debug, info, warning, error"),
         ("invert_ballots = 1", "true or false"),
+        ('device = "gpu"', '"cpu", "cuda", "cuda:1"'),
+        ('launcher = "torchrun \'"', "is no command: no closing quotation"),
+        ('task = "data"', "a table of texts"),
+        ("task = { ward = 7 }", 'ward: text is expected, not 7: put it in "quotes"'),
         ('peers = "me"', "a table"),
         ('peers = { "bob" = ["/ip4/1.2.3.4/tcp/1"] }', "copy it from a card"),
         (f'peers = {{ "{MEMBER.hex()}" = [] }}', "at least 1"),
@@ -140,6 +146,8 @@ def test_peers_may_be_named_by_peer_id(tmp_path: Path) -> None:
         ("PNYX_ATTACK_STRENGTH", "0.5", "attack_strength", 0.5),
         ("PNYX_INVERT_BALLOTS", "True", "invert_ballots", True),
         ("PNYX_LOG_FORMAT", "json", "log_format", LogFormat.JSON),
+        ("PNYX_LAUNCHER", " torchrun --nproc-per-node 4 ", "launcher", "torchrun --nproc-per-node 4"),
+        ("PNYX_TASK", "data=/srv/a=b.csv; ward = 7", "task", (("data", "/srv/a=b.csv"), ("ward", "7"))),
         (
             "PNYX_PEERS",
             f"{MEMBER.hex()}=/dns/h/tcp/1,/dns/h/tcp/2",
@@ -165,6 +173,7 @@ def test_the_environment_wins_over_the_file(
         ("PNYX_ATTACK_STRENGTH", "nan"),
         ("PNYX_LISTEN", "somewhere"),
         ("PNYX_PEERS", "somebody"),
+        ("PNYX_TASK", "data"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str) -> None:

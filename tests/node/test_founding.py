@@ -106,6 +106,11 @@ def test_our_own_mistake_comes_before_what_it_caused() -> None:
         raise ExceptionGroup("both", [NodeError("cut off"), InvariantViolation("sum")])
 
 
+def test_an_interrupt_comes_out_of_its_group() -> None:
+    with pytest.raises(KeyboardInterrupt), raise_cause():
+        raise BaseExceptionGroup("both", [OSError("unknown"), KeyboardInterrupt()])
+
+
 def test_other_errors_stay_in_their_group() -> None:
     with pytest.RaisesGroup(OSError), raise_cause():
         raise ExceptionGroup("all", [OSError("unknown")])

@@ -10,7 +10,8 @@ import psutil
 import pytest
 import trio
 
-from node.errors import WorkerFailed
+from node.errors import ConfigError, WorkerFailed
+from node.failures import raise_cause
 from node.learner import LearnerSettings, WorkerLearner, open_learner
 from node.ports import Learner
 from protocol.parameters import AggregationRule, Parameters, get_aggregation_choice
@@ -179,6 +180,13 @@ async def test_task_that_cannot_be_loaded_is_named_and_tried_again_later() -> No
                 with pytest.raises(WorkerFailed, match="unknown task 'digitz'"):
                     await learner.evaluate(model=Path("nothing"))
                 await trio.sleep(0.05)
+
+
+async def test_task_that_is_not_told_where_its_data_are_ends_the_start() -> None:
+    message = r'the setting data is missing: write data = "\.\.\." below \[task\] in this node'
+    with trio.fail_after(PATIENCE_S), pytest.raises(ConfigError, match=message), raise_cause():
+        async with open_learner(make_settings(task="tests.node.odd_task:FileTask")):
+            await trio.sleep_forever()
 
 
 async def test_missing_artifact_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from functools import cache
 from io import BytesIO
 from typing import BinaryIO, Final, cast
 
-from node.worker.__main__ import _read_frame
 from node.worker.messages import (
     FRAME_BYTES_MAX,
     FRAME_LENGTH_BYTES,
@@ -19,6 +18,7 @@ from node.worker.messages import (
     UpdateSource,
     decode_request,
     encode_request,
+    read_frame,
 )
 from protocol.errors import MalformedMessage
 from tests.fuzz.bytes_mutation import mutate_bytes
@@ -29,7 +29,7 @@ from tests.fuzz.target import Mutator, Target
 def run(data: bytes) -> None:
     """Read requests until the pipe ends."""
     requests = cast(BinaryIO, BytesIO(data))
-    while (payload := _read_frame(requests)) is not None:
+    while (payload := read_frame(requests)) is not None:
         assert len(payload) <= FRAME_BYTES_MAX, "a frame over the limit came through"
         try:
             request = decode_request(payload)
