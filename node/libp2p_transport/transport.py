@@ -127,12 +127,13 @@ class Libp2pTransport:
         addresses = dict.fromkeys((*((seen,) if seen else ()), *self._roster.get_addresses(member)))
         return PeerStatus(
             member=member,
-            is_connected=member in self._network.connections,
+            is_connected=member in self._network.connections and member not in self._network.strays,
             addresses=tuple(addresses),
             bytes_received=received,
             bytes_sent=sent,
             score=self._scores.get_score(member),
             round_trip_ms=self._network.get_round_trip_ms(member),
+            is_stray=member in self._network.strays,
         )
 
 
