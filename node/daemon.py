@@ -205,6 +205,7 @@ class Daemon:
             store=store,
             transport=transport,
             clock=self._clock,
+            peer_clocks=node.peer_clocks,
             timings=node.timings,
         )
         return Informant(

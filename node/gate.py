@@ -1,4 +1,7 @@
-"""The gate for gossip: judged before it is forwarded, refused while the inbox is full, complained about once (W3)."""
+"""The gate for gossip: judged before it is forwarded, refused while the inbox is full, complained about once (W3).
+
+What comes through fresh is also where this node learns what the others' clocks show.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,10 +9,13 @@ from typing import Final
 import structlog
 
 from node.inbox import Inbox
+from node.peer_clocks import PeerClocks
 from node.ports import Clock
 from node.timings import Activity, Timings
 from protocol.admission import Admitted
 from protocol.gossip import Admission, Topic
+from protocol.interface import ConsensusReceived
+from protocol.messages import Proposal
 from protocol.units import MemberId, Millis
 
 COMPLAINT_INTERVAL_MS: Final = Millis(60_000)
@@ -21,12 +27,19 @@ class GossipGate:
     """Lets gossip into the inbox."""
 
     def __init__(
-        self, *, judge: Callable[[Topic, bytes], Admitted], inbox: Inbox, clock: Clock, timings: Timings
+        self,
+        *,
+        judge: Callable[[Topic, bytes], Admitted],
+        inbox: Inbox,
+        clock: Clock,
+        peer_clocks: PeerClocks,
+        timings: Timings,
     ) -> None:
         """Take the core's judgement and where accepted messages go."""
         self._judge = judge
         self._inbox = inbox
         self._clock = clock
+        self._peer_clocks = peer_clocks
         self._timings = timings
         self._complained_ms: dict[MemberId, Millis] = {}
 
@@ -40,6 +53,11 @@ class GossipGate:
             admitted = self._judge(topic, message)
         if admitted.event is not None:
             self._inbox.offer_nowait(admitted.event)
+            match admitted.event:
+                case ConsensusReceived(message=Proposal(block=block)):
+                    self._peer_clocks.note(block.header.leader, block.header.time_ms)
+                case _:
+                    pass
         elif admitted.admission is Admission.REJECT:
             self._complain(topic, neighbour, admitted.reason)
         return admitted.admission

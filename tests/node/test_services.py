@@ -10,6 +10,7 @@ import trio.testing
 
 from node.gate import COMPLAINT_INTERVAL_MS, GossipGate
 from node.inbox import BATCH_INPUTS_MAX, Inbox
+from node.peer_clocks import PeerClocks
 from node.services import (
     RECENT_BLOCKS_MAX,
     BlocksRequest,
@@ -128,7 +129,8 @@ def make_gate(inbox: Inbox, verdicts: dict[bytes, Admitted], clock: TrioClock) -
         judged.append(message)
         return verdicts[message]
 
-    return GossipGate(judge=judge, inbox=inbox, clock=clock, timings=Timings()), judged
+    gate = GossipGate(judge=judge, inbox=inbox, clock=clock, peer_clocks=PeerClocks(), timings=Timings())
+    return gate, judged
 
 
 ACCEPTED = Admitted(admission=Admission.ACCEPT, event=TimeAdvanced(), reason="")
