@@ -4,7 +4,8 @@ What a command does is in :mod:`node.commands`; nothing heavy is imported before
 """
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -130,8 +131,19 @@ def main() -> None:
     except (NodeError, ProtocolError, InvariantViolation) as error:
         if _Settings.is_debug:
             raise
-        sys.stderr.write(f"pnyx: {error}\n")
-        sys.exit(compute_exit_code(error))
+        _end(error)
+    except OSError as error:
+        # Without a file it is about something else, and a mistake of ours that nobody foresaw it.
+        if _Settings.is_debug or not isinstance(error.filename, str):
+            raise
+        from node.durable import explain_os_error
+
+        _end(explain_os_error(error, Path(error.filename)))
+
+
+def _end(error: Exception) -> NoReturn:
+    sys.stderr.write(f"pnyx: {error}\n")
+    sys.exit(compute_exit_code(error))
 
 
 def compute_exit_code(error: Exception) -> int:

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from node.cards import Card, make_card
 from node.config import CONFIG_FILE_NAME, Config, format_config, load_config
-from node.durable import save_file
+from node.durable import raise_for_os_error, save_file
 from node.errors import ConfigError, HomeLocked
 from node.genesis_file import GENESIS_FILE_NAME, load_genesis
 from node.keys import GetPassphrase, NodeKeys, create_keys, load_keys
@@ -143,8 +143,12 @@ class HomeLock:
 
         Raises:
             HomeLocked: Another process has it.
+            DiskFailed: The home cannot be written.
         """
-        self._descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise_for_os_error(error, paths.lock)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
