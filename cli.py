@@ -12,6 +12,7 @@ import typer
 from node.commands import (
     beacon,
     demo,
+    doctor,
     inspect,
     ledger,
     membership,
@@ -56,6 +57,7 @@ genesis_app.command("finish")(seeds.finish)
 app.command()(run.run)
 app.command()(run.stop)
 app.command("systemd-unit")(systemd.systemd_unit)
+app.command()(doctor.doctor)
 app.command()(inspect.status)
 app.command()(inspect.peers)
 app.command()(inspect.rounds)

@@ -107,7 +107,7 @@ class Daemon:
             settings = self._build_transport_settings(state)
             http_listeners = await self._open_http_listeners()
             async with (
-                open_learner(self._build_learner_settings()) as learner,
+                open_learner(self.build_learner_settings()) as learner,
                 open_transport(settings, on_gossip=node.gate.admit, services=node.services) as transport,
             ):
                 workbench = node.build_workbench(learner, transport)
@@ -165,7 +165,7 @@ class Daemon:
             inverts_ballots=self._home.config.invert_ballots,
         )
 
-    def _build_learner_settings(self) -> LearnerSettings:
+    def build_learner_settings(self) -> LearnerSettings:
         config, genesis = self._home.config, self._genesis
         return LearnerSettings(
             task=genesis.task.name,

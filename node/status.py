@@ -234,6 +234,7 @@ class Informant:
             "bytes_sent": peer.bytes_sent,
             "score": peer.score,
             "round_trip_ms": peer.round_trip_ms,
+            "dialled": list[JsonValue](peer.dialled),
             "is_stray": peer.is_stray,
         }
 

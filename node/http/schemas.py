@@ -119,6 +119,7 @@ _PEER: Final = make_object(
         "bytes_sent": COUNT,
         "score": INTEGER,
         "round_trip_ms": make_nullable(COUNT),
+        "dialled": make_list(TEXT),
         "is_stray": FLAG,
     }
 )

@@ -231,6 +231,7 @@ class MemoryTransport:
                 bytes_sent=self._sent.get(peer, 0),
                 score=round(self._get_standing(peer)),
                 round_trip_ms=None,
+                dialled=self.addresses[peer],
                 is_stray=peer in self.network.strays,
             )
             for peer in sorted(self.addresses)
