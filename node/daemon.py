@@ -166,6 +166,11 @@ class Daemon:
         )
 
     def build_learner_settings(self) -> LearnerSettings:
+        """Return what the worker is told.
+
+        Raises:
+            ConfigError: The operator chose a part of the data that does not exist.
+        """
         config, genesis = self._home.config, self._genesis
         return LearnerSettings(
             task=genesis.task.name,

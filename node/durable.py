@@ -9,7 +9,7 @@ import structlog
 
 from node.errors import DiskFailed, DiskFull, NodeError
 
-_NOT_OURS: Final = "give the home and all in it to the user that runs the node (chown -R), and let that user write (chmod)"
+_NOT_OURS: Final = "give the home and all in it to the user that runs the node (chown -R), and let it write (chmod)"
 _ADVICE: Final = {
     errno.EROFS: "its file system is mounted read-only; mount it for writing",
     errno.EACCES: _NOT_OURS,

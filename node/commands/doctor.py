@@ -17,7 +17,7 @@ EXIT_FAILED_CHECK = 1
 
 
 def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
-    """Check a node, running or stopped, from its files to its peers, and say what to do; the exit code is 1 if it fails."""
+    """Check a node, running or stopped, from its files to its peers, and say what to do; exits 1 if a check fails."""
     import trio
 
     from node.lean_import import LIBP2P_PACKAGES, skip_package_code

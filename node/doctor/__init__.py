@@ -1,1 +1,1 @@
-"""What ``pnyx doctor`` looks at: facts are gathered without changing anything, and each check makes a finding of some."""
+"""What ``pnyx doctor`` looks at: facts are gathered, which changes nothing, and each check makes a finding of some."""

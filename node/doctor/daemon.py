@@ -85,9 +85,10 @@ def check_daemon(facts: DaemonFacts) -> Finding:
     if facts.status is None:
         return fail(
             "daemon",
-            f"process {facts.holder} holds this home and does not answer: if it has just been started, wait; if not, look at"
+            f"process {facts.holder} holds this home and does not answer: if it was just started, wait; if not, look at"
             " its log and end it",
         )
     if facts.status["is_voting"] is not True:
-        return warn("daemon", f"process {facts.holder} casts no votes in consensus: {facts.status['not_voting_reason']}")
+        reason = facts.status["not_voting_reason"]
+        return warn("daemon", f"process {facts.holder} casts no votes in consensus: {reason}")
     return ok("daemon", f"process {facts.holder} runs at height {facts.status['height']} and votes")

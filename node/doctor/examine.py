@@ -1,7 +1,7 @@
 """All checks of a home, in the order in which an operator would make them; each one rests on those before it."""
 
-import tempfile
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 

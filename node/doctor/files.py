@@ -141,7 +141,8 @@ def check_places(places: Places) -> Finding:
         owner = _name_user(root.owner)
         return warn(
             "home",
-            f"{places.root} belongs to {owner}, and you are {_name_user(places.user)}: run this as {owner}, as the daemon",
+            f"{places.root} belongs to {owner}, and you are {_name_user(places.user)}: run this as {owner}, as you run"
+            " the daemon",
         )
     if root.mode & 0o022:
         return warn("home", f"others may write in {places.root}: run `chmod go-w {places.root}`")
@@ -231,7 +232,8 @@ def check_genesis(paths: HomePaths, contents: Contents) -> Finding:
             " model; it is then fetched from the members",
         )
     chain = compute_chain_id(genesis).hex()[:8]
-    return ok("genesis", f"genesis.json is that of network {genesis.name}, chain {chain}, {len(genesis.founders)} founders")
+    network = f"network {genesis.name}, chain {chain}, {len(genesis.founders)} founders"
+    return ok("genesis", f"genesis.json is that of {network}")
 
 
 def gather_ledger(paths: HomePaths, genesis: Genesis | NodeError, *, room_bytes: int) -> LedgerFacts:
@@ -258,8 +260,8 @@ def check_ledger(facts: LedgerFacts) -> Finding:
     if facts.state is None:
         return warn(
             "ledger",
-            f"ledger.db was not checked: it takes genesis.json and {max(facts.copy_bytes >> 20, 1)} MB for a copy; name a"
-            " directory with so much room in TMPDIR",
+            f"ledger.db was not checked: it takes genesis.json, and {max(facts.copy_bytes >> 20, 1)} MB for a copy;"
+            " name a directory with so much room in TMPDIR",
         )
     where = f"ledger.db is intact at height {facts.state.height}"
     version = facts.version

@@ -105,7 +105,8 @@ def check_software(facts: SoftwareFacts, daemon: DaemonFacts) -> Finding:
     """Check that everything is installed, and that the daemon runs what is."""
     lacking = [name for name, found in (("pnyx", facts.pnyx), *facts.libraries) if found is None]
     if lacking:
-        return fail("software", f"not installed: {', '.join(lacking)}; install pnyx again in this Python ({facts.python})")
+        names = ", ".join(lacking)
+        return fail("software", f"not installed: {names}; install pnyx again for this Python ({facts.python})")
     running = None if daemon.status is None else str(daemon.status["version"])
     if running not in {None, facts.pnyx}:
         return warn("software", f"the daemon that runs is pnyx {running}, installed is {facts.pnyx}: restart it")
@@ -156,7 +157,9 @@ def read_is_synchronized() -> bool | None:
     return None if answer < 0 else answer != _TIME_ERROR
 
 
-def gather_clock(daemon: DaemonFacts, *, now_ms: Millis, ledger_ms: Millis | None, drift_max_ms: Millis | None) -> ClockFacts:
+def gather_clock(
+    daemon: DaemonFacts, *, now_ms: Millis, ledger_ms: Millis | None, drift_max_ms: Millis | None
+) -> ClockFacts:
     """Take what the daemon has compared, or else what there is without one."""
     compared = {} if daemon.status is None else get_object(daemon.status.get("clock", {}))
     return ClockFacts(
@@ -219,9 +222,10 @@ def _find_missing(config: Config, daemon: DaemonFacts) -> tuple[str, ...]:
     if pid is None:
         return ()
     try:
-        found = {entry.laddr.port for entry in psutil.Process(pid).net_connections("tcp") if entry.status == psutil.CONN_LISTEN}
+        sockets = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
         return ()
+    found = {entry.laddr.port for entry in sockets if entry.status == psutil.CONN_LISTEN}
     ports = [(address, parse_address(address, config_key="listen")[1]) for address in config.listen]
     if config.http_port:
         ports.append((f"{config.http_host} port {config.http_port}", config.http_port))
@@ -234,7 +238,8 @@ def check_ports(facts: PortFacts) -> Finding:
     if facts.error:
         return fail("ports", facts.error)
     if facts.missing:
-        return warn("ports", f"config.toml names {', '.join(facts.missing)}, and the daemon does not listen there: restart it")
+        missing = ", ".join(facts.missing)
+        return warn("ports", f"config.toml names {missing}, and the daemon does not listen there: restart it")
     return ok("ports", f"the daemon listens on {names}" if facts.is_running else f"{names} can be listened on")
 
 
@@ -254,7 +259,7 @@ def check_open_files(limit: int | None, member_count: int) -> Finding:
     if 0 <= limit < needed:
         return warn(
             "files",
-            f"{limit} files may be open at a time, and {member_count} members may need {needed}: raise it with `ulimit -n"
-            f" {needed}`, or LimitNOFILE= in the systemd unit",
+            f"{limit} files may be open at a time, and {member_count} members may need {needed}: raise it with"
+            f" `ulimit -n {needed}`, or LimitNOFILE= in the systemd unit",
         )
     return ok("files", f"{'any number of' if limit < 0 else limit} files may be open at a time")

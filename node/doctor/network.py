@@ -1,4 +1,4 @@
-"""Checks of the way to the others: this node's own address, each peer by really dialling it, and whether they suffice."""
+"""Checks of the way to the others: this node's own address, each peer by really dialling it, whether they suffice."""
 
 import ipaddress
 import re
@@ -125,8 +125,8 @@ def check_peer(peer: PeerFacts, names: dict[MemberId, str], network: str) -> Fin
     if peer.is_stray:
         return fail(
             "peer",
-            f"{peer.name} answered, but of another network than {network}: one of you has a wrong genesis.json; compare what"
-            " `pnyx genesis check` prints",
+            f"{peer.name} answered, but of another network than {network}: one of you has a wrong genesis.json; compare"
+            " what `pnyx genesis check` prints",
         )
     if peer.has_proved():
         return _judge_met(peer)
@@ -139,13 +139,15 @@ def check_peer(peer: PeerFacts, names: dict[MemberId, str], network: str) -> Fin
             who = names.get(answer.member, member_to_peer_id(answer.member))
             return fail(
                 "peer",
-                f"at {address} answers {who} and not {peer.name}: ask {peer.name} for the right address, and name it under"
-                " [peers] in config.toml",
+                f"at {address} answers {who} and not {peer.name}: ask {peer.name} for the right address, and name it"
+                " under [peers] in config.toml",
             )
-    reasons = "; ".join(f"{address}: {answer.reason}" for address, answer in zip(peer.addresses, peer.answers, strict=True))
+    dialled = zip(peer.addresses, peer.answers, strict=True)
+    reasons = "; ".join(f"{address}: {answer.reason}" for address, answer in dialled)
     return warn(
         "peer",
-        f"{peer.name} cannot be reached ({reasons}): ask whether its node runs, and let firewalls on the way pass its port",
+        f"{peer.name} cannot be reached ({reasons}): ask whether its node runs, and let firewalls on the way pass its"
+        " port",
     )
 
 
@@ -171,8 +173,8 @@ def check_weight(facts: WeightFacts) -> Finding:
         return ok("quorum", f"this node and whom it reaches have {share}% of the weight")
     return fail(
         "quorum",
-        f"this node and whom it reaches have {share}% of the weight, and more than two thirds are needed: nothing is decided"
-        " until more can be reached",
+        f"this node and whom it reaches have {share}% of the weight, and more than two thirds are needed: nothing is"
+        " decided until more can be reached",
     )
 
 
@@ -185,14 +187,14 @@ def check_address(facts: AddressFacts) -> Finding:
     if not are_others_local and len(useless) == len(own):
         return warn(
             "address",
-            f"nobody elsewhere can dial {', '.join(own)}: name an address of this machine in config.toml (announce), and give"
-            " the new card, or that address, to the others",
+            f"nobody elsewhere can dial {', '.join(own)}: name an address of this machine in config.toml (announce),"
+            " and give the new card, or that address, to the others",
         )
     if facts.told is not None and set(facts.told) != set(own):
         return warn(
             "address",
-            f"others dial {', '.join(facts.told)}, as the ledger tells them, and config.toml names {', '.join(own)}: change it"
-            " back, or have the others name the new address under [peers] in their config.toml",
+            f"others dial {', '.join(facts.told)}, as the ledger tells them, and config.toml names {', '.join(own)}:"
+            " change it back, or have the others name the new address under [peers] in their config.toml",
         )
     return ok("address", f"others dial this node at {', '.join(own)}")
 

@@ -25,7 +25,7 @@ class WorkerFacts:
 
 
 async def gather_worker(settings: LearnerSettings, daemon: DaemonFacts) -> WorkerFacts:
-    """Load the task in a worker of its own, unless the daemon has one that runs: two may be more than a device holds."""
+    """Load the task in a worker of its own, unless the daemon has one: two may be more than a device holds."""
     if daemon.worker_pid is not None:
         return WorkerFacts(task=settings.task, device=settings.device, worker_pid=daemon.worker_pid)
     # A task's module may lie in the home, and Python would leave its compiled form there.
@@ -48,7 +48,7 @@ def check_worker(facts: WorkerFacts) -> Finding:
     if facts.failure:
         return fail(
             "worker",
-            f"the task {facts.task} cannot be used on device {facts.device} ({facts.failure}): install what it needs, or"
-            " correct device in config.toml; until then this member is silent in every round",
+            f"the task {facts.task} cannot be used on device {facts.device} ({facts.failure}): install what it needs,"
+            " or correct device in config.toml; until then this member is silent in every round",
         )
     return ok("worker", f"the task {facts.task} can be loaded on device {facts.device}")

@@ -152,8 +152,8 @@ def _find_standstill(facts: Facts) -> Iterator[Alert]:
     if current is None:
         return
     grace_ms = 2 * facts.parameters.timeout_view_max_ms + facts.parameters.clock_drift_max_ms
-    # What is due by the ledger's time comes later by a clock that is ahead. And before this node had a moment to hear of
-    # others, it knows nothing of whether anything stands still.
+    # What is due by the ledger's time comes later by a clock that is ahead. And before this node had a moment to hear
+    # of others, it knows nothing of whether anything stands still.
     due_ms = _compute_due_ms(facts.state, current) + get_int(get_object(facts.status["clock"])["ahead_ms"])
     since_ms = max(due_ms, facts.recorder.started_ms)
     late_ms = facts.now_ms - since_ms
@@ -204,7 +204,7 @@ def _find_own_trouble(facts: Facts) -> Iterator[Alert]:
 
 
 def _find_clock(facts: Facts) -> Iterator[Alert]:
-    """A clock that differs by more than the bound of C8 costs this node its vote, and the network this node's blocks."""
+    """A clock that is further off than C8 allows costs this node its vote, and the network this node's blocks."""
     clock = {name: get_int(value) for name, value in get_object(facts.status["clock"]).items()}
     bound_ms = facts.parameters.clock_drift_max_ms // 2
     whose = f"most others' (heard: {clock['member_count']})"

@@ -1,7 +1,7 @@
 """Looks at the database of a stopped node as its start would, and leaves it as it is.
 
-SQLite writes beside a database even to read it, and a start may repair its log. So a copy is opened, which costs as much
-room as the database for as long as it takes.
+SQLite writes beside a database even to read it, and a start may repair its log. So a copy is opened, which costs as
+much room as the database for as long as it takes.
 """
 
 import shutil
