@@ -1,7 +1,7 @@
 """What this node can tell of its own clock: how it compares with the times of the blocks that others propose.
 
 A leader dates its block with its own clock, or just after the block before (C1, C8), so what arrives bounds the
-leader's clock: a late arrival makes it look too late, and a block from the future before it too early. So of each member
+leader's clock: a late arrival makes it look too late, and a block from the future before it too early. So of each
 the last few are kept, each direction is judged by the one that speaks most against it, and of all members the median
 counts. They are kept relative to a clock that nobody sets, so they tell at once when this machine's is set.
 """
