@@ -20,10 +20,9 @@ from node.errors import ConfigError, NodeError
 from node.genesis_file import load_genesis
 from node.home import Home, HomePaths
 from node.keys import GetPassphrase, NodeKeys, load_keys
-from node.store.checkup import LedgerVersion, compute_copy_bytes, load_copy, read_version
+from node.store.checkup import StoppedLedger, compute_copy_bytes, load_copy
 from protocol.chunks import ArtifactHasher
 from protocol.genesis import Genesis, compute_chain_id
-from protocol.ledger.state import LedgerState
 from protocol.units import Digest
 
 READ_BYTES: Final = 1 << 20
@@ -69,13 +68,12 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """What the ledger of a stopped node is like."""
+    """What the ledger of a stopped node is like, or that there is none: then ``copy_bytes`` is 0."""
 
-    version: LedgerVersion | None
-    state: LedgerState | NodeError | None
-    """As a start would find it; None if there is no database, or no room to look at a copy."""
+    found: StoppedLedger | NodeError | None
+    """What a start would find; None if there is no database, or it could not be looked at."""
     copy_bytes: int
-    """How much room the copy takes; 0 if there is no database."""
+    """How much room a copy takes."""
 
 
 def attempt(load: Callable[[], _Loaded], path: Path) -> _Loaded | NodeError:
@@ -239,32 +237,27 @@ def check_genesis(paths: HomePaths, contents: Contents) -> Finding:
 def gather_ledger(paths: HomePaths, genesis: Genesis | NodeError, *, room_bytes: int) -> LedgerFacts:
     """Read the ledger of a stopped node as a start would, from a copy in the directory for temporary files."""
     if not paths.ledger.exists():
-        return LedgerFacts(version=None, state=None, copy_bytes=0)
-    version = attempt(lambda: read_version(paths.ledger), paths.ledger)
-    if isinstance(version, NodeError):
-        return LedgerFacts(version=None, state=version, copy_bytes=1)
+        return LedgerFacts(found=None, copy_bytes=0)
     copy_bytes = compute_copy_bytes(paths.ledger)
     if isinstance(genesis, NodeError) or copy_bytes >= room_bytes:
-        return LedgerFacts(version=version, state=None, copy_bytes=copy_bytes)
+        return LedgerFacts(found=None, copy_bytes=copy_bytes)
     with tempfile.TemporaryDirectory(prefix="pnyx-doctor-") as folder:
-        state = attempt(lambda: load_copy(paths.ledger, genesis, folder=Path(folder)), paths.ledger)
-    return LedgerFacts(version=version, state=state, copy_bytes=copy_bytes)
+        found = attempt(lambda: load_copy(paths.ledger, genesis, folder=Path(folder)), paths.ledger)
+    return LedgerFacts(found=found, copy_bytes=copy_bytes)
 
 
 def check_ledger(facts: LedgerFacts) -> Finding:
     """Check that a start would find its ledger intact, and of this software's format."""
     if facts.copy_bytes == 0:
         return ok("ledger", "there is no ledger.db yet: a start makes one, and fetches the blocks from the members")
-    if isinstance(facts.state, NodeError):
-        return fail("ledger", str(facts.state))
-    if facts.state is None:
+    if isinstance(facts.found, NodeError):
+        return fail("ledger", str(facts.found))
+    if facts.found is None:
         return warn(
             "ledger",
             f"ledger.db was not checked: it takes genesis.json, and {max(facts.copy_bytes >> 20, 1)} MB for a copy;"
             " name a directory with so much room in TMPDIR",
         )
-    where = f"ledger.db is intact at height {facts.state.height}"
-    version = facts.version
-    if version is not None and version.found != version.known:
-        return warn("ledger", f"{where}, of format {version.found}: the next start makes format {version.known} of it")
-    return ok("ledger", f"{where}, of format {version.known}" if version is not None else where)
+    version, known = facts.found.version, facts.found.version_known
+    where = f"ledger.db is intact at height {facts.found.state.height}, of format {version}"
+    return ok("ledger", where) if version == known else warn("ledger", f"{where}: the next start makes it {known}")

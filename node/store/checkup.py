@@ -9,10 +9,9 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from node.errors import NodeError
-from node.store.database import APPLICATION_ID, SCHEMA_VERSION, open_writer, translated_errors
+from node.store.database import SCHEMA_VERSION, open_writer, translated_errors
 from node.store.loader import load_records, load_state
 from node.store.meta import check_chain
 from node.store.reader import SqliteReader
@@ -20,29 +19,16 @@ from node.store.wal import check_log
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.state import LedgerState
 
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER_BYTES: Final = 100
-_VERSION_OFFSET, _APPLICATION_OFFSET = 60, 68
-"""Where a database file has ``user_version`` and ``application_id``: https://www.sqlite.org/fileformat2.html, 1.3."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerVersion:
-    """Of which format a database is, and which this software writes."""
+class StoppedLedger:
+    """What a start would find."""
 
-    found: int
-    known: int = SCHEMA_VERSION
-
-
-def read_version(path: Path) -> LedgerVersion | None:
-    """Return the format of a database of ours, from its first bytes; None for any other file, and an empty one."""
-    with translated_errors(path), path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        return None
-    if _read_int(header, _APPLICATION_OFFSET) != APPLICATION_ID:
-        return None
-    return LedgerVersion(found=_read_int(header, _VERSION_OFFSET))
+    state: LedgerState
+    version: int
+    """The format that the database has before a start."""
+    version_known: int = SCHEMA_VERSION
+    """The format that this software writes."""
 
 
 def compute_copy_bytes(path: Path) -> int:
@@ -50,8 +36,8 @@ def compute_copy_bytes(path: Path) -> int:
     return sum(part.stat().st_size for part in (path, _get_log(path)) if part.is_file())
 
 
-def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> LedgerState:
-    """Return the ledger's state as a start would find it.
+def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> StoppedLedger:
+    """Return the ledger as a start would find it.
 
     Args:
         path: Of ``ledger.db``, which no daemon holds.
@@ -73,24 +59,19 @@ def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> LedgerState:
         raise type(error)(str(error).replace(str(copy), str(path))) from error
 
 
-def _load(path: Path, genesis: Genesis) -> LedgerState:
+def _load(path: Path, genesis: Genesis) -> StoppedLedger:
     check_log(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
     chain_id = compute_chain_id(genesis)
     with closing(open_writer(path)) as connection:
         check_chain(connection, path, chain_id)
         with closing(SqliteReader(path, chain_id)) as reader:
-            return _load_checked(connection, reader, genesis)
-
-
-def _load_checked(connection: sqlite3.Connection, reader: SqliteReader, genesis: Genesis) -> LedgerState:
-    state, _ = load_state(connection, reader, genesis)
-    load_records(connection, reader)
-    return state
+            state, _ = load_state(connection, reader, genesis)
+            load_records(connection, reader)
+    return StoppedLedger(state=state, version=version)
 
 
 def _get_log(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
-
-def _read_int(header: bytes, offset: int) -> int:
-    return int.from_bytes(header[offset : offset + 4], "big")

@@ -14,7 +14,7 @@ from node.doctor.findings import Level
 from node.errors import ConfigError
 from node.genesis_file import save_genesis
 from node.home import Home, HomePaths, init_home
-from node.store.checkup import LedgerVersion
+from node.store.checkup import StoppedLedger
 from tests.founders import make_founders
 from tests.helpers import LedgerBuilder
 from tests.node.foundings import make_cards_genesis
@@ -45,7 +45,7 @@ def gather(home: Home, passphrase: str | None = None) -> files.Contents:
             Level.FAILURE,
             "run `chown -R user 4294900001 /srv/pnyx`",
         ),
-        (replace(PLACES, found=(replace(OWN, is_writable=False),)), Level.FAILURE, "let the owner write (`chmod -R u+w"),
+        (replace(PLACES, found=(replace(OWN, is_writable=False),)), Level.FAILURE, "let the owner write (`chmod -R"),
         (replace(PLACES, user=0), Level.WARNING, "and you are root: run this as user 4294900001"),
         (replace(PLACES, found=(replace(OWN, mode=0o777),)), Level.WARNING, "run `chmod go-w /srv/pnyx`"),
     ],
@@ -127,13 +127,15 @@ async def test_a_ledger_is_looked_at_as_a_start_would_and_left_as_it_is(tmp_path
     before = {path.name: path.read_bytes() for path in crashed.root.iterdir()}
 
     facts = files.gather_ledger(paths, genesis, room_bytes=1 << 40)
-    assert facts.state == stored.builder.state
+    assert isinstance(facts.found, StoppedLedger)
+    assert facts.found.state == stored.builder.state
     assert files.check_ledger(facts).text == f"ledger.db is intact at height {len(blocks)}, of format 2"
     assert {path.name: path.read_bytes() for path in crashed.root.iterdir()} == before
 
     no_room = files.check_ledger(files.gather_ledger(paths, genesis, room_bytes=1))
     assert no_room.level is Level.WARNING
     assert "TMPDIR" in no_room.text
+    crashed.log.unlink()
     crashed.ledger.write_bytes(b"no database at all")
     damaged = files.check_ledger(files.gather_ledger(paths, genesis, room_bytes=1 << 40))
     assert damaged.level is Level.FAILURE
@@ -142,7 +144,7 @@ async def test_a_ledger_is_looked_at_as_a_start_would_and_left_as_it_is(tmp_path
 
 def test_a_format_that_the_next_start_changes_is_told() -> None:
     state = LedgerBuilder(founders=make_founders(2)).state
-    facts = LedgerFacts(version=LedgerVersion(found=1, known=2), state=state, copy_bytes=1)
+    facts = LedgerFacts(found=StoppedLedger(state=state, version=1, version_known=2), copy_bytes=1)
     finding = files.check_ledger(facts)
     assert finding.level is Level.WARNING
-    assert finding.text.endswith("of format 1: the next start makes format 2 of it")
+    assert finding.text.endswith("of format 1: the next start makes it 2")
