@@ -91,8 +91,10 @@ class _About:
 
     async def check_network(self) -> list[Finding]:
         """Check the way to the others."""
-        peers = await network.dial_peers(self._list_peers())
         me = self._get_member()
+        if me is None:
+            return [warn("peers", "not checked: which member is this node, and which are the others, the keys tell")]
+        peers = await network.dial_peers(self._list_peers())
         findings = []
         if self._config is not None and peers:
             findings.append(

@@ -32,7 +32,7 @@ _Loaded = TypeVar("_Loaded")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A file or directory of the home."""
+    """A file or directory that a daemon writes."""
 
     path: Path
     owner: int
@@ -87,16 +87,14 @@ def attempt(load: Callable[[], _Loaded], path: Path) -> _Loaded | NodeError:
 
 
 def gather_places(paths: HomePaths) -> Places:
-    """Look at everything that lies in a home, but for what is in its artifacts."""
+    """Look at what a daemon writes in a home; the rest may as well belong to somebody else."""
     if not paths.root.is_dir():
         return Places(root=paths.root, found=(), user=os.geteuid(), is_mounted_read_only=False)
-    found = [paths.root]
-    for directory in (paths.root, paths.keys):
-        if directory.is_dir() and os.access(directory, os.R_OK | os.X_OK):
-            found += sorted(path for path in directory.iterdir() if not path.is_symlink())
+    logs = (paths.ledger.with_name(paths.ledger.name + end) for end in ("-wal", "-shm"))
+    written = (paths.root, paths.keys, paths.vote_log_marker, paths.lock, paths.artifacts, paths.ledger, *logs)
     return Places(
         root=paths.root,
-        found=tuple(place for path in found if (place := _look_at(path)) is not None),
+        found=tuple(place for path in written if (place := _look_at(path)) is not None),
         user=os.geteuid(),
         is_mounted_read_only=bool(os.statvfs(paths.root).f_flag & os.ST_RDONLY),
     )
@@ -105,8 +103,8 @@ def gather_places(paths: HomePaths) -> Places:
 def _look_at(path: Path) -> Place | None:
     try:
         about = path.stat()
-    except FileNotFoundError:
-        # SQLite's files beside the database come and go while a daemon runs.
+    except OSError:
+        # It is not there yet, or what it lies in may not be entered, which shows by itself.
         return None
     return Place(
         path=path, owner=about.st_uid, mode=stat.S_IMODE(about.st_mode), is_writable=os.access(path, os.W_OK)
