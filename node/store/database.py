@@ -143,10 +143,11 @@ def _raise_for(error: sqlite3.Error, path: Path) -> NoReturn:
     raise StoreCorrupt(f"{path} is damaged ({error}): {REPAIR_HINT}") from error
 
 
-REPAIR_HINT: Final = (
-    "check the disk, move ledger.db away together with ledger.db-wal and ledger.db-shm, and start again; the node"
-    " syncs from the other members and votes once that is safe"
+_MOVE_AWAY_HINT: Final = (
+    "move ledger.db away together with ledger.db-wal and ledger.db-shm, and start again; the node syncs from the other"
+    " members and votes once that is safe"
 )
+REPAIR_HINT: Final = f"check the disk, {_MOVE_AWAY_HINT}"
 """What to do about a damaged database; nothing but time is lost (C10)."""
 
 
@@ -162,7 +163,10 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
             f"{path} has format {version}, this software knows {SCHEMA_VERSION}: install the newer pnyx that wrote it"
         )
     if version < SCHEMA_VERSION:
-        raise ConfigError(f"{path} has the old format {version}: move it away and start again; the node syncs again")
+        raise ConfigError(
+            f"{path} has format {version} of an earlier pnyx, this one knows {SCHEMA_VERSION}: go back to that one; or,"
+            f" if the others are a quorum, {_MOVE_AWAY_HINT}"
+        )
     return version
 
 

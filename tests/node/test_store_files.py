@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from node.errors import ConfigError, DiskFailed, DiskFull, StoreCorrupt
+from node.store.database import SCHEMA_VERSION
 from node.store.meta import VoteLogState
 from node.store.reader import SqliteReader
 from protocol.codec import encode
@@ -142,13 +143,24 @@ async def test_the_ledger_of_another_chain_is_refused(home: StoreHome) -> None:
         SqliteReader(home.ledger, stranger.builder.chain_id)
 
 
-@pytest.mark.parametrize(("version", "advice"), [(3, "install the newer pnyx"), (-1, "move it away and start again")])
-async def test_another_format_is_refused(home: StoreHome, version: int, advice: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        (SCHEMA_VERSION + 1, "install the newer pnyx that wrote it"),
+        (1, "of an earlier pnyx, .* go back to that one; or, .* move ledger.db away"),
+        (-1, "of an earlier pnyx"),
+    ],
+)
+async def test_another_format_is_refused_and_left_as_it_is(home: StoreHome, version: int, advice: str) -> None:
     home.open_store().close()
     with closing(sqlite3.connect(home.ledger)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(ConfigError, match=advice):
-        home.open_store()
+    before = home.ledger.read_bytes()
+    for open_it in (home.open_store, lambda: SqliteReader(home.ledger, home.builder.chain_id)):
+        with pytest.raises(ConfigError, match=advice) as refused:
+            open_it()
+        assert "\n" not in str(refused.value)
+    assert home.ledger.read_bytes() == before
 
 
 async def test_a_database_of_another_program_is_left_alone(home: StoreHome) -> None:
