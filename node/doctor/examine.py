@@ -16,7 +16,6 @@ from node.home import Home, HomePaths
 from node.json_values import get_int
 from node.keys import GetPassphrase
 from node.members import WAITS, describe_standing
-from node.store.checkup import StoppedLedger
 from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.genesis_state import compute_genesis_state
 from protocol.ledger.state import LedgerState
@@ -40,7 +39,7 @@ async def examine(root: Path, get_passphrase: GetPassphrase) -> list[Finding]:
         room_bytes = shutil.disk_usage(tempfile.gettempdir()).free
         ledger = files.gather_ledger(paths, contents.genesis, room_bytes=room_bytes)
         findings.append(files.check_ledger(ledger))
-        state = ledger.found.state if isinstance(ledger.found, StoppedLedger) else state
+        state = ledger.state if isinstance(ledger.state, LedgerState) else state
     about = _About(daemon=daemon, contents=contents, genesis=genesis, state=state)
     findings += about.check_member()
     findings += await about.check_machine(paths)

@@ -20,9 +20,11 @@ from node.errors import ConfigError, NodeError
 from node.genesis_file import load_genesis
 from node.home import Home, HomePaths
 from node.keys import GetPassphrase, NodeKeys, load_keys
-from node.store.checkup import StoppedLedger, compute_copy_bytes, load_copy
+from node.store.checkup import compute_copy_bytes, load_copy
+from node.store.database import SCHEMA_VERSION
 from protocol.chunks import ArtifactHasher
 from protocol.genesis import Genesis, compute_chain_id
+from protocol.ledger.state import LedgerState
 from protocol.units import Digest
 
 READ_BYTES: Final = 1 << 20
@@ -70,8 +72,8 @@ class Contents:
 class LedgerFacts:
     """What the ledger of a stopped node is like, or that there is none: then ``copy_bytes`` is 0."""
 
-    found: StoppedLedger | NodeError | None
-    """What a start would find; None if there is no database, or it could not be looked at."""
+    state: LedgerState | NodeError | None
+    """As a start would find it; None if there is no database, or it could not be looked at."""
     copy_bytes: int
     """How much room a copy takes."""
 
@@ -235,27 +237,25 @@ def check_genesis(paths: HomePaths, contents: Contents) -> Finding:
 def gather_ledger(paths: HomePaths, genesis: Genesis | NodeError, *, room_bytes: int) -> LedgerFacts:
     """Read the ledger of a stopped node as a start would, from a copy in the directory for temporary files."""
     if not paths.ledger.exists():
-        return LedgerFacts(found=None, copy_bytes=0)
+        return LedgerFacts(state=None, copy_bytes=0)
     copy_bytes = compute_copy_bytes(paths.ledger)
     if isinstance(genesis, NodeError) or copy_bytes >= room_bytes:
-        return LedgerFacts(found=None, copy_bytes=copy_bytes)
+        return LedgerFacts(state=None, copy_bytes=copy_bytes)
     with tempfile.TemporaryDirectory(prefix="pnyx-doctor-") as folder:
-        found = attempt(lambda: load_copy(paths.ledger, genesis, folder=Path(folder)), paths.ledger)
-    return LedgerFacts(found=found, copy_bytes=copy_bytes)
+        state = attempt(lambda: load_copy(paths.ledger, genesis, folder=Path(folder)), paths.ledger)
+    return LedgerFacts(state=state, copy_bytes=copy_bytes)
 
 
 def check_ledger(facts: LedgerFacts) -> Finding:
     """Check that a start would find its ledger intact, and of this software's format."""
     if facts.copy_bytes == 0:
         return ok("ledger", "there is no ledger.db yet: a start makes one, and fetches the blocks from the members")
-    if isinstance(facts.found, NodeError):
-        return fail("ledger", str(facts.found))
-    if facts.found is None:
+    if isinstance(facts.state, NodeError):
+        return fail("ledger", str(facts.state))
+    if facts.state is None:
         return warn(
             "ledger",
             f"ledger.db was not checked: it takes genesis.json, and {max(facts.copy_bytes >> 20, 1)} MB for a copy;"
             " name a directory with so much room in TMPDIR",
         )
-    version, known = facts.found.version, facts.found.version_known
-    where = f"ledger.db is intact at height {facts.found.state.height}, of format {version}"
-    return ok("ledger", where) if version == known else warn("ledger", f"{where}: the next start makes it {known}")
+    return ok("ledger", f"ledger.db is intact at height {facts.state.height}, of format {SCHEMA_VERSION}")

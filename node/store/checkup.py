@@ -5,13 +5,11 @@ much room as the database for as long as it takes.
 """
 
 import shutil
-import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from node.errors import NodeError
-from node.store.database import SCHEMA_VERSION, open_writer, translated_errors
+from node.store.database import open_writer, translated_errors
 from node.store.loader import load_records, load_state
 from node.store.meta import check_chain
 from node.store.reader import SqliteReader
@@ -20,24 +18,13 @@ from protocol.genesis import Genesis, compute_chain_id
 from protocol.ledger.state import LedgerState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppedLedger:
-    """What a start would find."""
-
-    state: LedgerState
-    version: int
-    """The format that the database has before a start."""
-    version_known: int = SCHEMA_VERSION
-    """The format that this software writes."""
-
-
 def compute_copy_bytes(path: Path) -> int:
     """Return how much room :func:`load_copy` needs."""
     return sum(part.stat().st_size for part in (path, _get_log(path)) if part.is_file())
 
 
-def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> StoppedLedger:
-    """Return the ledger as a start would find it.
+def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> LedgerState:
+    """Return the ledger's state as a start would find it.
 
     Args:
         path: Of ``ledger.db``, which no daemon holds.
@@ -59,17 +46,15 @@ def load_copy(path: Path, genesis: Genesis, *, folder: Path) -> StoppedLedger:
         raise type(error)(str(error).replace(str(copy), str(path))) from error
 
 
-def _load(path: Path, genesis: Genesis) -> StoppedLedger:
+def _load(path: Path, genesis: Genesis) -> LedgerState:
     check_log(path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
     chain_id = compute_chain_id(genesis)
     with closing(open_writer(path)) as connection:
         check_chain(connection, path, chain_id)
         with closing(SqliteReader(path, chain_id)) as reader:
             state, _ = load_state(connection, reader, genesis)
             load_records(connection, reader)
-    return StoppedLedger(state=state, version=version)
+    return state
 
 
 def _get_log(path: Path) -> Path:

@@ -9,14 +9,11 @@ from node.clock import OsEntropy
 from node.config import Config
 from node.config_keys import Attack
 from node.doctor import files
-from node.doctor.files import LedgerFacts, Place, Places
+from node.doctor.files import Place, Places
 from node.doctor.findings import Level
 from node.errors import ConfigError
 from node.genesis_file import save_genesis
 from node.home import Home, HomePaths, init_home
-from node.store.checkup import StoppedLedger
-from tests.founders import make_founders
-from tests.helpers import LedgerBuilder
 from tests.node.foundings import make_cards_genesis
 from tests.node.store_homes import make_store_home
 
@@ -127,8 +124,7 @@ async def test_a_ledger_is_looked_at_as_a_start_would_and_left_as_it_is(tmp_path
     before = {path.name: path.read_bytes() for path in crashed.root.iterdir()}
 
     facts = files.gather_ledger(paths, genesis, room_bytes=1 << 40)
-    assert isinstance(facts.found, StoppedLedger)
-    assert facts.found.state == stored.builder.state
+    assert facts.state == stored.builder.state
     assert files.check_ledger(facts).text == f"ledger.db is intact at height {len(blocks)}, of format 2"
     assert {path.name: path.read_bytes() for path in crashed.root.iterdir()} == before
 
@@ -140,11 +136,3 @@ async def test_a_ledger_is_looked_at_as_a_start_would_and_left_as_it_is(tmp_path
     damaged = files.check_ledger(files.gather_ledger(paths, genesis, room_bytes=1 << 40))
     assert damaged.level is Level.FAILURE
     assert damaged.text.startswith(f"{crashed.ledger} is damaged")
-
-
-def test_a_format_that_the_next_start_changes_is_told() -> None:
-    state = LedgerBuilder(founders=make_founders(2)).state
-    facts = LedgerFacts(found=StoppedLedger(state=state, version=1, version_known=2), copy_bytes=1)
-    finding = files.check_ledger(facts)
-    assert finding.level is Level.WARNING
-    assert finding.text.endswith("of format 1: the next start makes it 2")
