@@ -17,7 +17,7 @@ from protocol.parameters import AggregationRule
 
 COMMANDS = (
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
+    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet", "doctor"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
