@@ -164,7 +164,7 @@ class Network:
                 try:
                     await client.try_select(nameless, TProtocol(protocol))
                 except ProtocolNotSupportedError as error:
-                    raise ProtocolUnknown(f"it does not speak {protocol}") from error
+                    raise ProtocolUnknown(f"not supported by the peer: {protocol}") from error
                 is_agreed = True
         finally:
             if not is_agreed:

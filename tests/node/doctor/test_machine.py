@@ -13,6 +13,7 @@ from node.doctor.daemon import DaemonFacts, check_daemon, gather_daemon
 from node.doctor.findings import Level
 from node.doctor.machine import ClockFacts, DiskFacts, PortFacts, SoftwareFacts
 from node.home import HomeLock, HomePaths
+from node.json_values import JsonObject
 from protocol.units import Millis
 
 MB = 1 << 20
@@ -45,7 +46,7 @@ def test_the_clock_is_compared_with_the_best_that_there_is(facts: ClockFacts, le
 
 
 def test_what_the_daemon_has_compared_is_taken_from_its_status() -> None:
-    compared = {"behind_ms": 0, "ahead_ms": 9_000, "member_count": 2}
+    compared: JsonObject = {"behind_ms": 0, "ahead_ms": 9_000, "member_count": 2}
     daemon = replace(RUNNING, status={"clock": compared})
     facts = machine.gather_clock(daemon, now_ms=NOW_MS, ledger_ms=None, drift_max_ms=Millis(5_000))
     assert (facts.ahead_ms, facts.heard_count) == (9_000, 2)

@@ -10,6 +10,7 @@ from node.doctor.daemon import DaemonFacts
 from node.doctor.findings import Level
 from node.doctor.network import AddressFacts, PeerFacts, WeightFacts
 from node.doctor.worker import WorkerFacts, check_worker
+from node.json_values import JsonObject
 from node.libp2p_transport.probe import Answer
 from protocol.units import MemberId
 from tests.founders import make_founders
@@ -84,7 +85,7 @@ def test_without_a_daemon_the_ledger_says_who_the_others_are_and_the_operator_wh
 
 
 def test_with_a_daemon_its_own_list_counts() -> None:
-    entry = {
+    entry: JsonObject = {
         "name": "beta",
         "member": BETA.hex(),
         "weight": 10,
