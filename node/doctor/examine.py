@@ -40,15 +40,15 @@ async def examine(root: Path, get_passphrase: GetPassphrase) -> list[Finding]:
         ledger = files.gather_ledger(paths, contents.genesis, room_bytes=room_bytes)
         findings.append(files.check_ledger(ledger))
         state = ledger.state if isinstance(ledger.state, LedgerState) else state
-    about = _About(daemon=daemon, contents=contents, genesis=genesis, state=state)
-    findings += about.check_member()
-    findings += await about.check_machine(paths)
-    findings += await about.check_network()
-    findings += await about.check_worker(paths)
+    rest = _Examination(daemon=daemon, contents=contents, genesis=genesis, state=state)
+    findings += rest.check_member()
+    findings += await rest.check_machine(paths)
+    findings += await rest.check_network()
+    findings += await rest.check_worker(paths)
     return findings
 
 
-class _About:
+class _Examination:
     """What the later checks share."""
 
     def __init__(
