@@ -1,5 +1,7 @@
 """The command that looks for what is wrong with a node."""
 
+from typing import Final
+
 import typer
 
 from node.commands.common import (
@@ -13,7 +15,7 @@ from node.commands.common import (
     quiet_logs,
 )
 
-EXIT_FAILED_CHECK = 1
+EXIT_FAILED_CHECK: Final = 1
 
 
 def doctor(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:

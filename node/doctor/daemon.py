@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,8 @@ from node.home import HomePaths
 from node.json_values import JsonObject, get_int, get_list, get_object
 
 ANSWER_S: Final = 10.0
+START_S: Final = 600.0
+"""More than a daemon takes from its first line to the moment from which it counts."""
 WORKER_MODULE: Final = "node.worker"
 
 
@@ -27,6 +30,8 @@ class DaemonFacts:
     status: JsonObject | None = None
     """What it answers; None if it does not."""
     peers: tuple[JsonObject, ...] = ()
+    pid: int | None = None
+    """Its process; None if it does not run, or is a container's, where processes are counted anew."""
     worker_pid: int | None = None
     """Its worker's process, if there is one."""
 
@@ -34,10 +39,6 @@ class DaemonFacts:
     def is_running(self) -> bool:
         """Whether the home is in use."""
         return self.holder is not None
-
-    def get_pid(self) -> int | None:
-        """Return the daemon's process id; None if it does not run or is of another namespace."""
-        return None if self.status is None else get_int(self.status["pid"])
 
 
 async def gather_daemon(paths: HomePaths) -> DaemonFacts:
@@ -51,8 +52,14 @@ async def gather_daemon(paths: HomePaths) -> DaemonFacts:
             peers = get_list(await call(paths.root, {"command": "peers"}))
         except (NodeError, ValueError):
             return DaemonFacts(holder=holder)
-        worker_pid = _find_worker(get_int(status["pid"]))
-        return DaemonFacts(holder=holder, status=status, peers=tuple(map(get_object, peers)), worker_pid=worker_pid)
+        pid = _find_process(status)
+        return DaemonFacts(
+            holder=holder,
+            status=status,
+            peers=tuple(map(get_object, peers)),
+            pid=pid,
+            worker_pid=None if pid is None else _find_worker(pid),
+        )
     return DaemonFacts(holder=holder)
 
 
@@ -68,6 +75,16 @@ def _find_holder(paths: HomePaths) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _find_process(status: JsonObject) -> int | None:
+    """Return the daemon's process, if the one of its number was started when the daemon says."""
+    pid, uptime_s = get_int(status["pid"]), get_int(status["uptime_ms"]) / 1_000
+    try:
+        age_s = time.time() - psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+    return pid if 0 <= age_s - uptime_s + START_S < 2 * START_S else None
 
 
 def _find_worker(pid: int) -> int | None:

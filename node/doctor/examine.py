@@ -77,7 +77,7 @@ class _Examination:
             ledger_ms=self._get_ledger_ms(),
             drift_max_ms=None if self._genesis is None else self._genesis.parameters.clock_drift_max_ms,
         )
-        limit = machine.read_open_files_max(daemon.get_pid())
+        limit = machine.read_open_files_max(daemon.pid)
         findings = [
             machine.check_software(machine.gather_software(), daemon),
             machine.check_disk(machine.gather_disk(paths, config)),

@@ -218,11 +218,10 @@ async def gather_ports(config: Config, daemon: DaemonFacts) -> PortFacts:
 
 
 def _find_missing(config: Config, daemon: DaemonFacts) -> tuple[str, ...]:
-    pid = daemon.get_pid()
-    if pid is None:
+    if daemon.pid is None:
         return ()
     try:
-        sockets = psutil.Process(pid).net_connections("tcp")
+        sockets = psutil.Process(daemon.pid).net_connections("tcp")
     except psutil.Error:
         return ()
     found = {entry.laddr.port for entry in sockets if entry.status == psutil.CONN_LISTEN}

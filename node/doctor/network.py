@@ -16,7 +16,8 @@ from node.libp2p_transport.probe import Answer, ask_identity
 from node.members import build_names
 from node.peer_ids import member_to_peer_id
 from protocol.ledger.state import LedgerState, get_connected_members
-from protocol.units import MemberId
+from protocol.units import MemberId, Weight
+from protocol.validators import compute_quorum_weight
 
 DIAL_S: Final = 5.0
 DIALS_MAX: Final = 16
@@ -169,7 +170,7 @@ def check_weight(facts: WeightFacts) -> Finding:
     total = facts.own + sum(peer.weight for peer in facts.others)
     reachable = facts.own + sum(peer.weight for peer in facts.others if peer.is_reachable())
     share = reachable * 100 // max(total, 1)
-    if 3 * reachable > 2 * total:
+    if reachable >= compute_quorum_weight(Weight(total)):
         return ok("quorum", f"this node and whom it reaches have {share}% of the weight")
     return fail(
         "quorum",

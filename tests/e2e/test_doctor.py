@@ -47,6 +47,7 @@ async def test_a_pair_is_well_until_one_of_them_is_gone(pair: tuple[NodeSpec, ..
         for check in ("home", "daemon", "config", "keys", "genesis", "member", "ports", "address", "peer", "quorum"):
             assert findings[check]["level"] == "ok", findings[check]
         assert str(findings["peer"]["text"]).endswith("and has proved who it is")
+        assert str(findings["worker"]["text"]).startswith("the daemon's worker runs as process ")
         # Its own connection is not taken for an old one by the peer, and not replaced.
         assert "replaced by a newer connection" not in (second.home / "node.log").read_text()
         assert (await second.ask("status"))["members_connected"] == 1

@@ -2,14 +2,16 @@
 
 import os
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from node.config import Config
 from node.doctor import machine
-from node.doctor.daemon import DaemonFacts, check_daemon, gather_daemon
+from node.doctor.daemon import DaemonFacts, _find_process, check_daemon, gather_daemon
 from node.doctor.findings import Level
 from node.doctor.machine import ClockFacts, DiskFacts, PortFacts, SoftwareFacts
 from node.home import HomeLock, HomePaths
@@ -18,7 +20,7 @@ from protocol.units import Millis
 
 MB = 1 << 20
 STOPPED = DaemonFacts(holder=None)
-RUNNING = DaemonFacts(holder="7", status={"version": "1.0", "is_voting": True, "height": 9, "pid": os.getpid()})
+RUNNING = DaemonFacts(holder="7", status={"version": "1.0", "is_voting": True, "height": 9}, pid=os.getpid())
 NOW_MS = Millis(1_700_000_000_000)
 CLOCK = ClockFacts(now_ms=NOW_MS, ledger_ms=NOW_MS, drift_max_ms=Millis(5_000), is_synchronized=True)
 SOFTWARE = SoftwareFacts(python="3.11.7", pnyx="1.0", libraries=(("torch", "2.4"),))
@@ -165,3 +167,11 @@ async def test_a_home_that_is_held_by_somebody_who_does_not_answer_is_told_from_
     with HomeLock(paths):
         assert await gather_daemon(paths) == DaemonFacts(holder=str(os.getpid()))
     assert await gather_daemon(paths) == STOPPED
+
+
+def test_a_process_that_is_not_as_old_as_the_daemon_is_another_ones() -> None:
+    """A container counts its processes anew."""
+    age_ms = round((time.time() - psutil.Process().create_time()) * 1_000)
+    assert _find_process({"pid": os.getpid(), "uptime_ms": age_ms}) == os.getpid()
+    assert _find_process({"pid": os.getpid(), "uptime_ms": age_ms + 3_600_000}) is None
+    assert _find_process({"pid": 1 << 30, "uptime_ms": 0}) is None
