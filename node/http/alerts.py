@@ -220,7 +220,8 @@ def _find_clock(facts: Facts) -> Iterator[Alert]:
             code="clock_ahead",
             severity=Severity.ERROR,
             text=f"this machine's clock is {clock['ahead_ms'] / 1_000:.1f} s ahead of {whose}: turn on time"
-            " synchronisation (NTP); until then the others refuse this node's blocks",
+            " synchronisation (NTP); until then the others refuse this node's blocks, and it is silent where it takes"
+            " deadlines for over",
         )
 
 
