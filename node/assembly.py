@@ -89,6 +89,7 @@ class Node:
             inbox=self.inbox,
             clock=ground.clock,
             peer_clocks=self.peer_clocks,
+            drift_max_ms=ground.genesis.parameters.clock_drift_max_ms,
             timings=self.timings,
         )
 

@@ -32,6 +32,10 @@ class ClockReading:
     member_count: int
     """How many others this is the median of."""
 
+    def is_off(self, drift_max_ms: Millis) -> bool:
+        """Return whether the difference is worth a word: more than half of what the network bears (C8)."""
+        return max(self.behind_ms, self.ahead_ms) > drift_max_ms // 2
+
 
 class PeerClocks:
     """Remembers how others dated their latest blocks."""

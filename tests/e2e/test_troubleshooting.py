@@ -259,6 +259,7 @@ async def test_wrong_clocks_and_absent_members_are_told_as_the_page_says(tmp_pat
         async with open_node(wrong, port, rig) as node:
             await clocks.wait_alert(node, port, "clock_ahead")
             await clocks.ask_doctor(node, "clock")
+            assert "clock_differs" in node.log_path.read_text()
         rig = make_rig(tmp_path / "behind", CLOCK, shift_ms=-120_000)
         async with open_node(wrong, port, rig) as node:
             await clocks.wait_alert(node, port, "clock_behind")
@@ -294,6 +295,7 @@ async def test_another_network_and_a_task_that_is_not_there_are_told_as_the_page
     async with open_node(first, port, {}) as alpha, open_node(second, other_port, {}) as beta:
         await page.wait_alert(alpha, port, "other_network")
         await page.ask_doctor(alpha, "peer, another network")
+        assert "other_network" in alpha.log_path.read_text()
         await page.wait_alert(beta, other_port, "no_worker")
         await page.ask_doctor(beta, "worker, task")
     edit(first.home / "config.toml", 'device = "cpu"', 'device = "cuda:99"')

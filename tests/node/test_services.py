@@ -131,7 +131,9 @@ def make_gate(inbox: Inbox, verdicts: dict[bytes, Admitted], clock: TrioClock) -
         judged.append(message)
         return verdicts[message]
 
-    gate = GossipGate(judge=judge, inbox=inbox, clock=clock, peer_clocks=PeerClocks(), timings=Timings())
+    gate = GossipGate(
+        judge=judge, inbox=inbox, clock=clock, peer_clocks=PeerClocks(), drift_max_ms=Millis(5_000), timings=Timings()
+    )
     return gate, judged
 
 
@@ -159,13 +161,17 @@ async def test_the_times_of_fresh_proposals_tell_of_the_own_clock() -> None:
         inbox=Inbox(),
         clock=clock,
         peer_clocks=clocks,
+        drift_max_ms=Millis(5_000),
         timings=Timings(),
     )
-    for message in (b"bad", *[b"good"] * SAMPLES):
-        assert clocks.read(clock.get_now_ms()).member_count == 0
-        gate.admit(Topic.CONSENSUS, PEER, message)
+    with structlog.testing.capture_logs() as lines:
+        for message in (b"bad", *[b"good"] * SAMPLES):
+            assert clocks.read(clock.get_now_ms()).member_count == 0
+            gate.admit(Topic.CONSENSUS, PEER, message)
+        gate.admit(Topic.CONSENSUS, PEER, b"good")
     reading = clocks.read(clock.get_now_ms())
     assert (round(reading.behind_ms, -3), reading.member_count) == (60_000, 1)
+    assert [line["event"] for line in lines if line["event"] == "clock_differs"] == ["clock_differs"]
 
 
 async def test_a_full_inbox_ignores_gossip_without_judging_it() -> None:
