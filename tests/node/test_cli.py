@@ -17,8 +17,9 @@ from node.json_values import JsonObject, get_list, get_object
 from protocol.parameters import AggregationRule
 
 COMMANDS = (
+    "doctor",
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
-    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet", "doctor"),
+    *("bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
 )
 
 Invoke = Callable[..., tuple[int, str, str]]
