@@ -21,6 +21,7 @@ from node.http.alerts import DISK_FREE_BYTES_MIN
 from node.http.server import open_http_listeners
 from node.json_values import get_int, get_object
 from node.libp2p_transport.sockets import open_listener, parse_address
+from protocol.parameters import Parameters
 from protocol.units import Millis
 
 LIBRARIES: Final = ("torch", "libp2p", "trio", "numpy")
@@ -64,7 +65,7 @@ class ClockFacts:
     ledger_ms: Millis | None
     """The time of the last final block; None if there is none."""
     drift_max_ms: Millis | None
-    """The network's bound (C8)."""
+    """The network's bound (C8); None if genesis.json does not tell, and then the usual one counts."""
     is_synchronized: bool | None
     """Whether the kernel says that a time service keeps the clock; None if it may not be asked."""
     behind_ms: Millis = Millis(0)
@@ -175,16 +176,17 @@ def gather_clock(
 
 def check_clock(facts: ClockFacts) -> Finding:
     """Compare the clock with the others', with the ledger, and with what the kernel says of it."""
-    bound_ms = (facts.drift_max_ms or 0) // 2
+    drift_max_ms = Parameters().clock_drift_max_ms if facts.drift_max_ms is None else facts.drift_max_ms
+    bound_ms = drift_max_ms // 2
     advice = "turn on time synchronisation (NTP)"
     if facts.heard_count and max(facts.behind_ms, facts.ahead_ms) > bound_ms:
         way, off_ms = ("behind", facts.behind_ms) if facts.behind_ms > bound_ms else ("ahead of", facts.ahead_ms)
         return fail(
             "clock", f"the clock is {off_ms / 1_000:.1f} s {way} most others' (heard: {facts.heard_count}): {advice}"
         )
-    if facts.ledger_ms is not None and facts.drift_max_ms is not None:
+    if facts.ledger_ms is not None:
         late_ms = facts.ledger_ms - facts.now_ms
-        if late_ms > facts.drift_max_ms:
+        if late_ms > drift_max_ms:
             return fail("clock", f"the clock is {late_ms / 1_000:.1f} s behind the last block at least: {advice}")
     if facts.heard_count:
         return ok("clock", f"the clock agrees with most others' (heard: {facts.heard_count})")
