@@ -4,13 +4,15 @@ What a command does is in :mod:`node.commands`; nothing heavy is imported before
 """
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from node.commands import (
     beacon,
     demo,
+    doctor,
     inspect,
     keys,
     ledger,
@@ -62,6 +64,7 @@ genesis_app.command("finish")(seeds.finish)
 app.command()(run.run)
 app.command()(run.stop)
 app.command("systemd-unit")(systemd.systemd_unit)
+app.command()(doctor.doctor)
 app.command()(inspect.status)
 app.command()(inspect.peers)
 app.command()(inspect.rounds)
@@ -137,8 +140,19 @@ def main() -> None:
     except (NodeError, ProtocolError, InvariantViolation) as error:
         if _Settings.is_debug:
             raise
-        sys.stderr.write(f"pnyx: {error}\n")
-        sys.exit(compute_exit_code(error))
+        _end(error)
+    except OSError as error:
+        # Without a file it is about something else, and a mistake of ours that nobody foresaw it.
+        if _Settings.is_debug or not isinstance(error.filename, str):
+            raise
+        from node.durable import explain_os_error
+
+        _end(explain_os_error(error, Path(error.filename)))
+
+
+def _end(error: Exception) -> NoReturn:
+    sys.stderr.write(f"pnyx: {error}\n")
+    sys.exit(compute_exit_code(error))
 
 
 def compute_exit_code(error: Exception) -> int:

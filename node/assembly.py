@@ -21,6 +21,7 @@ from node.gate import GossipGate
 from node.inbox import INBOX_INPUTS_MAX, Inbox
 from node.keysmith import Keysmith
 from node.observations import ObservationHub
+from node.peer_clocks import PeerClocks
 from node.ports import Clock, Learner, RequestHandler, Service, Store, StoreContents, Transport
 from node.services import Progress, RecentBlocks, StatusService, SyncService
 from node.submissions import Submissions
@@ -82,8 +83,14 @@ class Node:
         contents = ground.store.load()
         self.engine = _wake_engine(ground, contents)
         self._recent = RecentBlocks(self._chain_id)
+        self.peer_clocks = PeerClocks()
         self.gate = GossipGate(
-            judge=self.engine.judge_gossip, inbox=self.inbox, clock=ground.clock, timings=self.timings
+            judge=self.engine.judge_gossip,
+            inbox=self.inbox,
+            clock=ground.clock,
+            peer_clocks=self.peer_clocks,
+            drift_max_ms=ground.genesis.parameters.clock_drift_max_ms,
+            timings=self.timings,
         )
 
     @property

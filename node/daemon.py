@@ -107,7 +107,7 @@ class Daemon:
             settings = self._build_transport_settings(state)
             http_listeners = await self._open_http_listeners()
             async with (
-                open_learner(self._build_learner_settings()) as learner,
+                open_learner(self.build_learner_settings()) as learner,
                 open_transport(settings, on_gossip=node.gate.admit, services=node.services) as transport,
             ):
                 workbench = node.build_workbench(learner, transport)
@@ -165,7 +165,12 @@ class Daemon:
             inverts_ballots=self._home.config.invert_ballots,
         )
 
-    def _build_learner_settings(self) -> LearnerSettings:
+    def build_learner_settings(self) -> LearnerSettings:
+        """Return what the worker is told.
+
+        Raises:
+            ConfigError: The operator chose a part of the data that does not exist.
+        """
         config, genesis = self._home.config, self._genesis
         return LearnerSettings(
             task=genesis.task.name,
@@ -207,6 +212,7 @@ class Daemon:
             store=store,
             transport=transport,
             clock=self._clock,
+            peer_clocks=node.peer_clocks,
             timings=node.timings,
         )
         return Informant(

@@ -3,11 +3,18 @@
 import errno
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 
-from node.errors import DiskFailed, DiskFull
+from node.errors import DiskFailed, DiskFull, NodeError
+
+_NOT_OURS: Final = "give the home and all in it to the user that runs the node (chown -R), and let it write (chmod)"
+_ADVICE: Final = {
+    errno.EROFS: "its file system is mounted read-only; mount it for writing",
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -53,17 +60,16 @@ def sync_directory(path: Path) -> None:
 
 
 def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
-    """Raise what a failed file operation means to an operator.
+    """Raise what a failed file operation means to an operator; see :func:`explain_os_error`."""
+    raise explain_os_error(error, path) from error
 
-    Raises:
-        DiskFull: There is no space left, or the quota is used up.
-        DiskFailed: Anything else.
-    """
+
+def explain_os_error(error: OSError, path: Path) -> NodeError:
+    """Return what a failed file operation means to an operator: DiskFull, also for a quota, or else DiskFailed."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        raise DiskFull(
-            f"no space left to write {path}: free some space on that disk, then start the node again"
-        ) from error
-    raise DiskFailed(f"{path}: {error.strerror or error}: check the disk and whose files these are") from error
+        return DiskFull(f"no space left to write {path}: free some space on that disk, then start the node again")
+    advice = _ADVICE.get(error.errno or 0, "check the disk and whose files these are")
+    return DiskFailed(f"{path}: {error.strerror or error}: {advice}")
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

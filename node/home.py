@@ -147,8 +147,12 @@ class HomeLock:
 
         Raises:
             HomeLocked: Another process has it.
+            DiskFailed: The home cannot be written.
         """
-        self._descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise_for_os_error(error, paths.lock)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -54,6 +54,10 @@ class PeerStatus:
     """0 is good; each rejected message lowers it, and below the limit the peer is disconnected for a while."""
     round_trip_ms: Millis | None
     """Of the last ping that was answered."""
+    dialled: tuple[str, ...] = ()
+    """The multiaddresses that the ledger or the operator gives."""
+    is_stray: bool = False
+    """It is there and has proved who it is, but runs another network: its genesis document is not ours."""
 
 
 class Transport(Protocol):

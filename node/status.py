@@ -23,6 +23,7 @@ from node.members import (
     get_name,
 )
 from node.observations import describe_round
+from node.peer_clocks import PeerClocks
 from node.peer_ids import member_to_peer_id
 from node.ports import Clock, PeerStatus, Store, Transport
 from node.timings import Timings
@@ -54,6 +55,7 @@ class Windows:
     store: Store
     transport: Transport
     clock: Clock
+    peer_clocks: PeerClocks
     timings: Timings
 
 
@@ -100,6 +102,7 @@ class Informant:
             "time_ms": state.time_ms,
             "is_voting": silence is None,
             "not_voting_reason": silence,
+            "clock": self._describe_clock(),
             "weights": _describe_weights(build_validator_set(state), self._member, peers),
             "members_connected": sum(peer.is_connected for peer in peers if peer.member in others),
             "members_other": len(others),
@@ -231,6 +234,8 @@ class Informant:
             "bytes_sent": peer.bytes_sent,
             "score": peer.score,
             "round_trip_ms": peer.round_trip_ms,
+            "dialled": list[JsonValue](peer.dialled),
+            "is_stray": peer.is_stray,
         }
 
     def _describe_account(self, account: Account) -> JsonObject:
@@ -245,6 +250,15 @@ class Informant:
             "is_leaving": account.is_leaving,
             "is_exhausted": account.bonded < self._genesis.parameters.bond_min,
             "weight": get_weight(self._windows.get_state(), account.member),
+        }
+
+    def _describe_clock(self) -> JsonObject:
+        """Return by how much this machine's clock differs, at least, from most others'."""
+        reading = self._windows.peer_clocks.read(self._windows.clock.get_now_ms())
+        return {
+            "behind_ms": reading.behind_ms,
+            "ahead_ms": reading.ahead_ms,
+            "member_count": reading.member_count,
         }
 
     def _describe_timings(self) -> JsonObject:

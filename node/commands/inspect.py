@@ -45,11 +45,20 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         ("members connected", f"{answer['members_connected']} of {answer['members_other']}"),
         ("weight connected", format_weights(get_object(answer["weights"]))),
         ("votes in consensus", "yes" if answer["is_voting"] is True else f"NO: {answer['not_voting_reason']}"),
+        ("clock", _describe_clock(get_object(answer["clock"]))),
         ("beacon", _describe_beacon(get_object(answer["beacon"]))),
         ("model", f"{_shorten(answer['model'])} of task {answer['task']}"),
         *_describe_round_rows(answer),
     ]
     print_table("node", ("what", "value"), rows)
+
+
+def _describe_clock(clock: "JsonObject") -> str:
+    heard = f"most others' (heard: {clock['member_count']})"
+    for key, way in (("behind_ms", "behind"), ("ahead_ms", "ahead of")):
+        if _int(clock[key]) >= 1_000:
+            return f"{_int(clock[key]) / 1_000:.1f} s {way} {heard}"
+    return f"agrees with {heard}" if clock["member_count"] else "no others heard yet to compare it with"
 
 
 def _describe_beacon(beacon: "JsonObject") -> str:

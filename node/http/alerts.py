@@ -24,8 +24,6 @@ FAILED_VIEWS_MAX: Final = 5
 FAILED_VIEWS_WINDOW_MS: Final = 60_000
 RECENT_ROUNDS: Final = 3
 """Trouble in the learning is told for so many rounds."""
-CLOCK_BLOCKS: Final = 5
-"""Blocks that must agree before the clock is blamed."""
 
 
 class Severity(StrEnum):
@@ -130,7 +128,16 @@ def _find_quorum(facts: Facts) -> Iterator[Alert]:
             " needed; nothing is decided until others return",
             is_blocking=True,
         )
-    missing = [str(peer["name"]) for peer in facts.peers if peer["is_member"] is True and not peer["is_connected"]]
+    strays = [str(peer["name"]) for peer in facts.peers if peer["is_stray"] is True]
+    if strays:
+        yield Alert(
+            code="other_network",
+            severity=Severity.ERROR,
+            text=f"{', '.join(strays)} answered, but of another network than chain {str(facts.status['chain_id'])[:8]}:"
+            " one of you has a wrong genesis.json; compare what `pnyx genesis check` prints",
+        )
+    away = [peer for peer in facts.peers if peer["is_member"] is True and not peer["is_connected"]]
+    missing = [str(peer["name"]) for peer in away if not peer["is_stray"]]
     if missing:
         yield Alert(
             code="members_offline",
@@ -145,8 +152,10 @@ def _find_standstill(facts: Facts) -> Iterator[Alert]:
     if current is None:
         return
     grace_ms = 2 * facts.parameters.timeout_view_max_ms + facts.parameters.clock_drift_max_ms
-    # Before this node had a moment to hear of others, it knows nothing of whether anything stands still.
-    since_ms = max(_compute_due_ms(facts.state, current), facts.recorder.started_ms)
+    # What is due by the ledger's time comes later by a clock that is ahead. And before this node had a moment to hear
+    # of others, it knows nothing of whether anything stands still.
+    due_ms = _compute_due_ms(facts.state, current) + get_int(get_object(facts.status["clock"])["ahead_ms"])
+    since_ms = max(due_ms, facts.recorder.started_ms)
     late_ms = facts.now_ms - since_ms
     if late_ms > grace_ms:
         yield Alert(
@@ -195,15 +204,24 @@ def _find_own_trouble(facts: Facts) -> Iterator[Alert]:
 
 
 def _find_clock(facts: Facts) -> Iterator[Alert]:
-    """Blocks from the future mean that this clock is late: others refuse what is ahead of them, so they are right."""
-    recent = list(facts.recorder.blocks)[-CLOCK_BLOCKS:]
-    behind_ms = min((block.time_ms - block.seen_ms for block in recent), default=Millis(0))
-    if len(recent) == CLOCK_BLOCKS and behind_ms > facts.parameters.clock_drift_max_ms // 2:
+    """A clock that is further off than C8 allows costs this node its vote, and the network this node's blocks."""
+    clock = {name: get_int(value) for name, value in get_object(facts.status["clock"]).items()}
+    bound_ms = facts.parameters.clock_drift_max_ms // 2
+    whose = f"most others' (heard: {clock['member_count']})"
+    if clock["behind_ms"] > bound_ms:
         yield Alert(
             code="clock_behind",
             severity=Severity.ERROR,
-            text=f"this machine's clock is {behind_ms / 1_000:.1f} s behind the network's: turn on time"
-            " synchronisation (NTP)",
+            text=f"this machine's clock is {clock['behind_ms'] / 1_000:.1f} s behind {whose}: turn on time"
+            " synchronisation (NTP); until then this node does not vote for others' blocks in time",
+        )
+    if clock["ahead_ms"] > bound_ms:
+        yield Alert(
+            code="clock_ahead",
+            severity=Severity.ERROR,
+            text=f"this machine's clock is {clock['ahead_ms'] / 1_000:.1f} s ahead of {whose}: turn on time"
+            " synchronisation (NTP); until then the others refuse this node's blocks, and it is silent where it takes"
+            " deadlines for over",
         )
 
 

@@ -82,6 +82,7 @@ _STATUS: Final = make_object(
         "time_ms": MILLIS,
         "is_voting": FLAG,
         "not_voting_reason": make_nullable(TEXT),
+        "clock": make_object({"behind_ms": COUNT, "ahead_ms": COUNT, "member_count": COUNT}),
         "weights": make_object(
             {"own": COUNT, "connected": COUNT, "quorum": COUNT, "total": COUNT, "has_quorum": FLAG}
         ),
@@ -118,6 +119,8 @@ _PEER: Final = make_object(
         "bytes_sent": COUNT,
         "score": INTEGER,
         "round_trip_ms": make_nullable(COUNT),
+        "dialled": make_list(TEXT),
+        "is_stray": FLAG,
     }
 )
 _BALLOTS: Final = make_list(make_object({"voter": DIGEST, "is_accept": FLAG}))

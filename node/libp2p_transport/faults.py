@@ -22,6 +22,10 @@ class LinkFailed(IOException):
         self.reason = reason
 
 
+class ProtocolUnknown(LinkFailed):
+    """The peer answered that it does not speak a protocol. All of ours name the chain (W5)."""
+
+
 class PeerBrokeRules(LinkFailed):
     """The peer sent what no correct peer sends: drop the connection and lower its score."""
 

@@ -20,7 +20,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 
 from node.libp2p_transport.complaints import Complaints
-from node.libp2p_transport.faults import LinkFailed, PeerBrokeRules, library_faults
+from node.libp2p_transport.faults import LinkFailed, PeerBrokeRules, ProtocolUnknown, library_faults
 from node.libp2p_transport.frames import FrameReader, encode_frame
 from node.libp2p_transport.mesh import Mesh, SeenMessages, compute_message_id
 from node.libp2p_transport.muxer import MuxedStream
@@ -40,6 +40,8 @@ _WRITE_BYTES: Final = 65_536
 _CONTROL_ENTRIES_MAX: Final = 64
 _CONTROL_IDS_MAX: Final = 2_000
 _HEARTBEAT_RESTART_S: Final = 1.0
+_STRAY_S: Final = 1.0
+"""How long a connection with a member of another network is kept, so that its side learns of it as well."""
 
 _log = structlog.get_logger(__name__)
 
@@ -168,11 +170,17 @@ class Gossip:
             self.peers[link.peer] = connection.member
             self._mesh.add_peer(link.peer, PROTOCOL_ID_V11)
             link.is_writing = True
+            self._network.strays.discard(connection.member)
             self._changed.unpark_all()
             for topic in tuple(link.topics):
                 await self._mesh.on_peer_subscribed(link.peer, topic)
             while True:
                 await stream.write(await link.outbox.take())
+        except ProtocolUnknown:
+            self._network.strays.add(connection.member)
+            self._complaints.log("other_network", about=member_to_peer_id(connection.member))
+            await trio.sleep(_STRAY_S)
+            connection.drop("it runs another network")
         except LinkFailed as error:
             connection.drop(error.reason)
         finally:

@@ -13,12 +13,13 @@ import structlog
 import trio
 from libp2p.abc import ISecureConn
 from libp2p.custom_types import TProtocol
+from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
 from node.libp2p_transport.complaints import Complaints
-from node.libp2p_transport.faults import LinkFailed, PeerBrokeRules, library_faults
+from node.libp2p_transport.faults import LinkFailed, PeerBrokeRules, ProtocolUnknown, library_faults
 from node.libp2p_transport.handshake import Doorkeeper, NotWelcome
 from node.libp2p_transport.muxer import MuxedStream, Muxer
 from node.libp2p_transport.negotiation import NamelessStream
@@ -70,6 +71,8 @@ class Network:
     ) -> None:
         self.connections: dict[MemberId, Connection] = {}
         self.seen_addresses: dict[MemberId, str] = {}
+        self.strays: set[MemberId] = set()
+        """Members that are there, and run another network: they know no protocol of this chain."""
         self._past_bytes: dict[MemberId, tuple[int, int]] = {}
         self._settings = settings
         self._doorkeeper = doorkeeper
@@ -145,7 +148,8 @@ class Network:
         """Open a stream with a connected member and agree on its protocol.
 
         Raises:
-            LinkFailed: Not connected, or the peer does not speak this protocol, or is too slow.
+            ProtocolUnknown: The peer does not speak this protocol.
+            LinkFailed: Not connected, or the peer is too slow.
         """
         connection = self.connections.get(member)
         if connection is None:
@@ -155,7 +159,12 @@ class Network:
         try:
             with trio.move_on_after(_NEGOTIATE_S), library_faults("protocol negotiation"):
                 nameless = MultiselectCommunicator(NamelessStream(stream))
-                await MultiselectClient().select_one_of([TProtocol(protocol)], nameless)
+                client = MultiselectClient()
+                await client.handshake(nameless)
+                try:
+                    await client.try_select(nameless, TProtocol(protocol))
+                except ProtocolNotSupportedError as error:
+                    raise ProtocolUnknown(f"not supported by the peer: {protocol}") from error
                 is_agreed = True
         finally:
             if not is_agreed:
@@ -174,6 +183,7 @@ class Network:
         """Cut off somebody who is no member any more, and keep nothing about it."""
         connection = self.connections.pop(member, None)
         self.seen_addresses.pop(member, None)
+        self.strays.discard(member)
         self._past_bytes.pop(member, None)
         self._scores.forget(member)
         if connection is not None:

@@ -1,8 +1,8 @@
 """Connects to every other member, for ever: nothing in libp2p reconnects by itself.
 
 Of two members the one with the lower id dials at once, and the other only if that has not worked after a pause, so that
-they seldom dial across each other. Failed attempts are spaced by a growing, jittered pause; a connection that comes up
-in either direction, or a new address, starts it over. Who is a member, and where, is the roster's to say.
+they seldom dial across each other. Failed attempts are spaced by a growing, jittered pause; a connection that lasts, in
+either direction, or a new address, starts it over. Who is a member, and where, is the roster's to say.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +25,8 @@ from protocol.units import MemberId
 _GROWTH: Final = 1.6
 _SILENT_FAILURES: Final = 3
 """Failed dials in a row that are nobody's business yet: nodes that start together miss each other once or twice."""
+_LASTING_S: Final = 5.0
+"""A connection that ends sooner is a failed attempt: two nodes that cannot agree would connect again and again."""
 _JITTER: Final = SystemRandom()
 
 
@@ -39,6 +41,8 @@ class _Charge:
     readdressed: trio.Event = field(default_factory=trio.Event)
     failures: int = 0
     """Failed dials in a row."""
+    pause: float = 0.0
+    """How long the next one waits, in seconds, before jitter."""
 
 
 class Supervisor:
@@ -95,14 +99,15 @@ class Supervisor:
 
     async def _keep_connected(self, charge: _Charge) -> None:
         member = charge.member
-        shortest, longest = self._settings.redial_min_ms / 1000, self._settings.redial_max_ms / 1000
-        pause = shortest
+        shortest = charge.pause = self._settings.redial_min_ms / 1000
         first_pause = 0 if self._me < member else self._settings.dial_pause_ms / 1000
         with charge.scope:
             while True:
-                while member in self._network.connections:
-                    await self._network.wait_change()
-                    pause = shortest
+                if member in self._network.connections:
+                    if await self._wait_disconnected(member) < _LASTING_S:
+                        await self._rest(charge, charge.readdressed)
+                    else:
+                        charge.pause = shortest
                 await self._sleep_unless_connected(member, first_pause)
                 if member in self._network.connections:
                     continue
@@ -112,9 +117,21 @@ class Supervisor:
                     continue
                 readdressed = charge.readdressed
                 if not await self._dial_any(charge):
-                    with trio.move_on_after(pause * _JITTER.uniform(0.6, 1.4)):
-                        await readdressed.wait()
-                    pause = shortest if readdressed.is_set() else min(pause * _GROWTH, longest)
+                    await self._rest(charge, readdressed)
+
+    async def _wait_disconnected(self, member: MemberId) -> float:
+        """Return how long a connection lasted, in seconds, once there is none."""
+        since = trio.current_time()
+        while member in self._network.connections:
+            await self._network.wait_change()
+        return trio.current_time() - since
+
+    async def _rest(self, charge: _Charge, readdressed: trio.Event) -> None:
+        """Pause after an attempt that came to nothing, unless the member has moved since."""
+        with trio.move_on_after(charge.pause * _JITTER.uniform(0.6, 1.4)):
+            await readdressed.wait()
+        shortest, longest = self._settings.redial_min_ms / 1000, self._settings.redial_max_ms / 1000
+        charge.pause = shortest if readdressed.is_set() else min(charge.pause * _GROWTH, longest)
 
     async def _sleep_unless_connected(self, member: MemberId, seconds: float) -> None:
         with trio.move_on_after(seconds):

@@ -1,7 +1,5 @@
 """The transport as the rest of the node sees it: :class:`node.ports.Transport` over real connections."""
 
-import logging
-import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,7 +16,7 @@ from node.libp2p_transport.scores import PeerScores
 from node.libp2p_transport.settings import TransportSettings
 from node.libp2p_transport.sockets import get_listener_address, open_listener, parse_address
 from node.libp2p_transport.supervisor import Supervisor
-from node.libp2p_transport.workarounds import check_library_version
+from node.libp2p_transport.workarounds import check_library_version, quiet_library_logs
 from node.ports import GossipHandler, PeerStatus, ReceiveFrame, RequestHandler, Service
 from protocol.gossip import Topic
 from protocol.units import MemberId, Millis
@@ -127,12 +125,14 @@ class Libp2pTransport:
         addresses = dict.fromkeys((*((seen,) if seen else ()), *self._roster.get_addresses(member)))
         return PeerStatus(
             member=member,
-            is_connected=member in self._network.connections,
+            is_connected=member in self._network.connections and member not in self._network.strays,
             addresses=tuple(addresses),
             bytes_received=received,
             bytes_sent=sent,
             score=self._scores.get_score(member),
             round_trip_ms=self._network.get_round_trip_ms(member),
+            dialled=self._roster.get_addresses(member),
+            is_stray=member in self._network.strays,
         )
 
 
@@ -156,7 +156,7 @@ async def open_transport(
         ExceptionGroup: A part of the transport failed, or the block did.
     """
     check_library_version()
-    _quiet_library_logs()
+    quiet_library_logs()
     # Those that the ledger tells are other members' business: nobody's typing error may keep a node from starting.
     for addresses in settings.fixed_addresses.values():
         for address in addresses:
@@ -178,9 +178,3 @@ async def open_transport(
 
 def _shorten(members: Iterable[MemberId]) -> list[str]:
     return [member.hex()[:8] for member in members]
-
-
-def _quiet_library_logs() -> None:
-    """Keep the library's own log lines away from the operator, unless its debugging variable asks for them."""
-    if "LIBP2P_DEBUG" not in os.environ:
-        logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)

@@ -4,6 +4,8 @@ One entry per fault. Each has a test in tests/node/libp2p/test_workarounds.py th
 library and fails, naming the entry, once upstream has mended it: then delete the entry together with its cure.
 """
 
+import logging
+import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
@@ -219,3 +221,9 @@ def check_library_version() -> None:
     installed = version("libp2p")
     if installed != CHECKED_VERSION:
         _log.warning("library_version_unchecked", installed=installed, checked=CHECKED_VERSION)
+
+
+def quiet_library_logs() -> None:
+    """Keep the library's own log lines away from the operator, unless its debugging variable asks for them."""
+    if "LIBP2P_DEBUG" not in os.environ:
+        logging.getLogger("libp2p").setLevel(logging.CRITICAL + 1)

@@ -5,6 +5,7 @@ not leaves nothing behind, whatever happens to the machine. Every row carries a 
 none for pages at rest. What the rows mean is decided in :mod:`node.store.rows`.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -170,6 +171,9 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
+    if not os.access(path, os.W_OK):
+        # SQLite opens for reading what it may not write, and would say so at the first block only.
+        raise NodeError(f"{path} cannot be written: check that this user owns it and its directory")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise NodeError(f"{path}: its file system supports no write-ahead log (journal mode {mode}): use a local disk")

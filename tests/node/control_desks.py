@@ -9,6 +9,8 @@ from node.control_desk import ControlDesk
 from node.errors import WorkerFailed
 from node.json_values import JsonObject, JsonValue
 from node.observations import ObservationHub
+from node.peer_clocks import PeerClocks
+from node.ports import Clock
 from node.status import Informant, Windows
 from node.submissions import Judged, TellSigned
 from node.timings import Timings
@@ -38,6 +40,7 @@ class Desk:
     builder: LedgerBuilder
     network: MemoryNetwork
     informant: Informant
+    peer_clocks: PeerClocks
     submitted: list[Payload] = field(default_factory=list)
     """What the ledger was asked for."""
     sent: list[JsonValue] = field(default_factory=list)
@@ -65,7 +68,9 @@ async def measure_score(digest: Digest) -> Ppm:
 
 
 @asynccontextmanager
-async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str | None = None) -> AsyncIterator[Desk]:
+async def open_desk(
+    builder: LedgerBuilder, *, me: MemberId = ME, silence: str | None = None, clock: Clock | None = None
+) -> AsyncIterator[Desk]:
     """Give a desk on a node with this ledger, connected to one of three others."""
     store = MemoryStore(disk=MemoryDisk(), genesis=builder.genesis, member=me)
     store.load()
@@ -73,7 +78,7 @@ async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str |
         final = FinalizedBlock(block=built.block, certificate=builder.certify(built.block))
         await store.append([PersistBlock(height=built.block.header.height, finalized=final, outcome=built.outcome)])
     await store.append([Persist(record=ScoreRecord(model_digest=builder.genesis.model_digest, score=Ppm(123_000)))])
-    hub = ObservationHub()
+    hub, peer_clocks = ObservationHub(), PeerClocks()
     async with open_memory_network(*(keys.member for keys in FOUNDERS)) as network:
         network.attach(FOUNDERS[1].member, gossip=refuse_gossip, services={})
         windows = Windows(
@@ -82,7 +87,8 @@ async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str |
             explain_silence=lambda: silence,
             store=store,
             transport=network.attach(me, gossip=refuse_gossip, services={}),
-            clock=TrioClock(),
+            clock=TrioClock() if clock is None else clock,
+            peer_clocks=peer_clocks,
             timings=Timings(),
         )
         informant = Informant(genesis=builder.genesis, member=me, name="me", version="1", windows=windows)
@@ -103,4 +109,12 @@ async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str |
             measure_score=measure_score,
             submit=submit,
         )
-        yield Desk(desk=desk, hub=hub, builder=builder, network=network, informant=informant, submitted=submitted)
+        yield Desk(
+            desk=desk,
+            hub=hub,
+            builder=builder,
+            network=network,
+            informant=informant,
+            peer_clocks=peer_clocks,
+            submitted=submitted,
+        )

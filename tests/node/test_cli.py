@@ -10,11 +10,13 @@ import pytest
 
 import cli
 from node.commands.common import AggregationName
+from node.errors import DiskFailed
 from node.json_values import JsonObject, get_list, get_object
 from protocol.parameters import AggregationRule
 from tests.node.conftest import Invoke
 
 COMMANDS = (
+    "doctor",
     *("demo", "init", "card", "genesis", "run", "status", "peers", "rounds", "stakes", "model", "watch", "ledger"),
     *("key", "bond", "unbond", "join", "approve", "leave", "newcomers", "verify", "testnet"),
 )
@@ -171,3 +173,10 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(sys, "argv", ["pnyx", "--debug", "status", "--home", str(tmp_path)])
     with pytest.raises(DaemonUnreachable):
         cli.main()
+
+
+def test_a_file_that_cannot_be_had_is_one_line_whoever_asked_for_it(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = invoke("init", "--name", "anna", "--home", str(tmp_path / "file" / "home"))
+    assert code == DiskFailed.exit_code
+    assert err == f"pnyx: {tmp_path}/file/home: Not a directory: check the disk and whose files these are\n"

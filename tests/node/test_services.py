@@ -1,6 +1,7 @@
 """What a node answers to others about its ledger, and what it lets into its inbox."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -10,6 +11,7 @@ import trio.testing
 
 from node.gate import COMPLAINT_INTERVAL_MS, GossipGate
 from node.inbox import BATCH_INPUTS_MAX, Inbox
+from node.peer_clocks import SAMPLES, PeerClocks
 from node.services import (
     RECENT_BLOCKS_MAX,
     BlocksRequest,
@@ -28,8 +30,9 @@ from protocol.codec import decode
 from protocol.errors import MalformedMessage
 from protocol.genesis import compute_chain_id
 from protocol.gossip import Admission, Topic
-from protocol.interface import FinalizedBlock, TimeAdvanced, WorkFailed
-from protocol.units import Digest, Height, MemberId, Round, View
+from protocol.interface import ConsensusReceived, FinalizedBlock, TimeAdvanced, WorkFailed
+from protocol.messages import Proposal
+from protocol.units import Digest, Height, MemberId, Millis, Round, View
 from tests.founders import make_founders
 from tests.helpers import LedgerBuilder, make_digest, make_genesis
 from tests.node.fakes import TrioClock
@@ -128,7 +131,10 @@ def make_gate(inbox: Inbox, verdicts: dict[bytes, Admitted], clock: TrioClock) -
         judged.append(message)
         return verdicts[message]
 
-    return GossipGate(judge=judge, inbox=inbox, clock=clock, timings=Timings()), judged
+    gate = GossipGate(
+        judge=judge, inbox=inbox, clock=clock, peer_clocks=PeerClocks(), drift_max_ms=Millis(5_000), timings=Timings()
+    )
+    return gate, judged
 
 
 ACCEPTED = Admitted(admission=Admission.ACCEPT, event=TimeAdvanced(), reason="")
@@ -141,6 +147,31 @@ async def test_what_the_core_accepts_is_in_the_inbox_before_it_is_forwarded() ->
     assert gate.admit(Topic.CONSENSUS, PEER, b"good") is Admission.ACCEPT
     assert gate.admit(Topic.CONSENSUS, PEER, b"bad") is Admission.REJECT
     assert await inbox.take(wait_s=0.0) == [TimeAdvanced()]
+
+
+async def test_the_times_of_fresh_proposals_tell_of_the_own_clock() -> None:
+    """C8."""
+    clock, clocks = TrioClock(), PeerClocks()
+    builder = LedgerBuilder(founders=FOUNDERS)
+    block = builder.build_block(time_ms=Millis(clock.get_now_ms() + 60_000))
+    proposal = Proposal(block=block, parent_certificate=None, nullifications=())
+    accepted = replace(ACCEPTED, event=ConsensusReceived(message=proposal))
+    gate = GossipGate(
+        judge=lambda _topic, message: REJECTED if message == b"bad" else accepted,
+        inbox=Inbox(),
+        clock=clock,
+        peer_clocks=clocks,
+        drift_max_ms=Millis(5_000),
+        timings=Timings(),
+    )
+    with structlog.testing.capture_logs() as lines:
+        for message in (b"bad", *[b"good"] * SAMPLES):
+            assert clocks.read(clock.get_now_ms()).member_count == 0
+            gate.admit(Topic.CONSENSUS, PEER, message)
+        gate.admit(Topic.CONSENSUS, PEER, b"good")
+    reading = clocks.read(clock.get_now_ms())
+    assert (round(reading.behind_ms, -3), reading.member_count) == (60_000, 1)
+    assert [line["event"] for line in lines if line["event"] == "clock_differs"] == ["clock_differs"]
 
 
 async def test_a_full_inbox_ignores_gossip_without_judging_it() -> None:

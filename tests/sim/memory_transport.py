@@ -60,6 +60,8 @@ class MemoryNetwork:
     """Every request ever made: from, to, bytes."""
     refused_until_s: dict[tuple[MemberId, MemberId], float] = field(default_factory=dict)
     """Until when a member refuses another one for its misbehaviour."""
+    strays: set[MemberId] = field(default_factory=set)
+    """Members that run another network."""
     request_idle_s: float = REQUEST_IDLE_S
     penalty_s: float = 60.0
     score_recovery_s: float = 1.0
@@ -223,12 +225,14 @@ class MemoryTransport:
         return tuple(
             PeerStatus(
                 member=peer,
-                is_connected=self.network.is_connected(self.member, peer),
+                is_connected=self.network.is_connected(self.member, peer) and peer not in self.network.strays,
                 addresses=self.addresses[peer],
                 bytes_received=self._received.get(peer, 0),
                 bytes_sent=self._sent.get(peer, 0),
                 score=round(self._get_standing(peer)),
                 round_trip_ms=None,
+                dialled=self.addresses[peer],
+                is_stray=peer in self.network.strays,
             )
             for peer in sorted(self.addresses)
             if peer != self.member

@@ -15,6 +15,7 @@ from node.control import REQUEST_BYTES_MAX, _serve_client
 from node.control_desk import ControlDesk
 from node.errors import WorkerFailed
 from node.observations import ObservationHub
+from node.peer_clocks import PeerClocks
 from node.ports import Transport
 from node.status import Informant, Windows
 from node.submissions import Judged, TellSigned
@@ -43,6 +44,7 @@ def _make_informant() -> Informant:
         store=open_ledger(),
         transport=cast(Transport, LyingTransport([])),
         clock=TrioClock(),
+        peer_clocks=PeerClocks(),
         timings=Timings(),
     )
     member = run_of.keys[0].key.member

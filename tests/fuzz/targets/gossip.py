@@ -48,6 +48,7 @@ class FakeNetwork:
 
     def __init__(self) -> None:
         self.streams: dict[MemberId, FedStream] = {}
+        self.strays: set[MemberId] = set()
         self.costs = 0
 
     async def open_stream(self, member: MemberId, _protocol: str) -> FedStream:

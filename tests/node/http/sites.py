@@ -78,7 +78,7 @@ async def open_site(
 ) -> AsyncIterator[Site]:
     """Serve a node with this ledger, connected to one of three others."""
     readings = Readings()
-    async with open_desk(builder, me=me, silence=silence) as desk, trio.open_nursery() as nursery:
+    async with open_desk(builder, me=me, silence=silence, clock=clock) as desk, trio.open_nursery() as nursery:
         present = Present(
             informant=desk.informant,
             clock=TrioClock() if clock is None else clock,

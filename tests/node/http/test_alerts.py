@@ -7,18 +7,19 @@ from pathlib import Path
 import trio.testing
 
 from node.http import alerts
-from node.http.alerts import CLOCK_BLOCKS, FAILED_VIEWS_MAX
+from node.http.alerts import FAILED_VIEWS_MAX
+from node.json_values import get_list, get_object
+from node.peer_clocks import SAMPLES
 from protocol.evidence import Offence
 from protocol.genesis import FIRST_EPOCH
 from protocol.observations import (
-    BlockExecuted,
     CandidateDiffers,
     Observation,
     OffenceSeen,
     ViewFailed,
     WorkAbandoned,
 )
-from protocol.units import Height, MemberId, Millis, Round, Stake, View
+from protocol.units import MemberId, Millis, Round, Stake, View
 from tests.helpers import LedgerBuilder, make_digest
 from tests.node.control_desks import FOUNDERS, ME
 from tests.node.fakes import TrioClock
@@ -122,29 +123,52 @@ async def test_a_worker_that_is_down_and_a_disk_that_is_nearly_full_are_told() -
         assert "400 MB of disk are left" in (await site.get("/api/v1/alerts")).text
 
 
-async def test_blocks_from_the_future_mean_that_this_clock_is_late() -> None:
+async def hear_proposals(site: Site, clock: TrioClock, *, offset_ms: int, of: int = 3) -> None:
+    for keys in FOUNDERS[1 : 1 + of]:
+        for _ in range(SAMPLES):
+            site.desk.peer_clocks.note(keys.member, Millis(clock.get_now_ms() + offset_ms))
+
+
+async def test_a_clock_that_is_set_wrong_while_the_node_runs_is_told_at_once_and_by_how_much() -> None:
+    """C8."""
     builder = LedgerBuilder(founders=FOUNDERS)
-    builder.add_block()
     clock = TrioClock()
     async with open_site(builder, clock=clock) as site:
         await connect_all(site)
-        drift_ms = builder.genesis.parameters.clock_drift_max_ms
-
-        def observe(height: int) -> BlockExecuted:
-            header, outcome = builder.blocks[0].block.header, builder.blocks[0].outcome
-            return BlockExecuted(
-                height=Height(height),
-                view=View(height),
-                time_ms=Millis(clock.get_now_ms() + drift_ms),
-                leader=header.leader,
-                operation_count=0,
-                outcome=outcome,
-            )
-
-        await tell(site, *(observe(height) for height in range(1, CLOCK_BLOCKS)))
+        await hear_proposals(site, clock, offset_ms=-30)
         assert await site.get_alert_codes() == set()
-        await tell(site, observe(CLOCK_BLOCKS))
-        assert await site.get_alert_codes() == {"clock_behind"}
+        bound_ms = builder.genesis.parameters.clock_drift_max_ms // 2
+        for shift_ms, code in ((bound_ms + 1_000, "clock_ahead"), (-bound_ms - 1_000, "clock_behind")):
+            clock.shift_ms = shift_ms
+            assert await site.get_alert_codes() == {code}
+            text = str(get_object(get_list(await site.get_json("/api/v1/alerts"))[0])["text"])
+            assert "3.5 s" in text
+            assert "(heard: 3)" in text
+        clock.shift_ms = 0
+        assert await site.get_alert_codes() == set()
+
+
+async def test_a_clock_that_is_ahead_is_no_standstill() -> None:
+    """What the ledger says is due comes later by such a clock."""
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_draw()
+    clock = TrioClock()
+    clock.shift_ms = builder.state.time_ms - clock.get_now_ms()
+    async with open_site(builder, clock=clock) as site:
+        await connect_all(site)
+        await hear_proposals(site, clock, offset_ms=0)
+        clock.shift_ms += builder.round.deadline_ms + 3_600_000 - clock.get_now_ms()
+        assert await site.get_alert_codes() == {"clock_ahead"}
+
+
+async def test_members_of_another_network_are_named_and_not_called_away() -> None:
+    async with open_site(LedgerBuilder(founders=FOUNDERS)) as site:
+        await connect_all(site)
+        stray = FOUNDERS[2]
+        site.desk.network.strays.add(stray.member)
+        assert await site.get_alert_codes() == {"other_network"}
+        text = (await site.get("/api/v1/alerts")).json()[0]["text"]
+        assert text.startswith(f"{stray.founder.name} answered, but of another network")
 
 
 async def test_views_that_fail_often_name_their_leaders() -> None:
