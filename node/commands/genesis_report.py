@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from node.commands.common import format_tokens
 from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability
 from node.seed_files import QUICKNET_GENESIS_S, QUICKNET_PERIOD_S, QUICKNET_PUBLIC_KEY
+from protocol.beacon.sortition import compute_role_counts
 from protocol.genesis import Genesis, compute_chain_id, compute_draft_id
 from protocol.learning.artifact_format import compute_parameter_count
 from protocol.parameters import Parameters
