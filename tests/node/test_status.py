@@ -92,7 +92,8 @@ async def test_rounds_tell_how_often_they_were_judged_and_whom_standbys_replaced
     standbys = builder.round.proposers
     async with open_desk(builder) as desk:
         current = get_object(get_object(await desk.ask({"command": "status"}))["round"])
-    assert (current["attempt"], current["phase"], current["replaced"]) == (0, "TRAIN", [names[member] for member in silent])
+    assert (current["attempt"], current["phase"]) == (0, "TRAIN")
+    assert current["replaced"] == [names[member] for member in silent]
     builder.pass_deadlines()
     async with open_desk(builder) as desk:
         judged, replaced = [get_object(record) for record in get_list(await desk.ask({"command": "rounds"}))]

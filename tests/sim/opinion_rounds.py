@@ -160,7 +160,7 @@ def check_money(
     assert moved[StakeReason.REWARD_VOTE] <= winners, f"{where}: a voter earns that is not in the majority"
     assert moved[StakeReason.REWARD_UPDATE] <= earning, f"{where}: a proposer earns whose update is not in the model"
     # Whoever has plenty pays all of it; others have perhaps nothing left to take.
-    enough = 2 * sum(most[reason] for reason in owing)
+    enough = 2 * (parameters.slash_absent + parameters.slash_update + parameters.slash_vote)
     rich = {account.member for account in step.before.accounts if compute_at_stake(account) >= enough}
     paid = {(move.reason, move.member): move.amount for move in record.moves}
     for reason, amounts in owing.items():
