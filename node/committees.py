@@ -2,17 +2,8 @@
 
 from math import comb
 
-from protocol.parameters import Parameters
-
 MALICIOUS_SHARE_PERCENT = 30
 """The share of malicious members that the printed probability assumes."""
-
-
-def compute_voter_count(parameters: Parameters, member_count: int) -> int:
-    """Return how many voters a round of this many eligible members draws: odd, or one (F2)."""
-    proposer_count = min(parameters.proposer_count, max(1, member_count // 2))
-    voter_count = min(parameters.voter_count_max, member_count - proposer_count)
-    return voter_count - 1 if voter_count > 1 and voter_count % 2 == 0 else voter_count
 
 
 def compute_capture_probability(*, member_count: int, malicious_count: int, voter_count: int) -> float:

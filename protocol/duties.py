@@ -25,7 +25,7 @@ from protocol.interface import (
 )
 from protocol.journal import OwnBallotRecord, Record, ScoreRecord
 from protocol.learning.artifact_format import ModelSchema, compute_model_size_bytes
-from protocol.learning.judgement import is_acceptable
+from protocol.learning.judgement import compute_share_exponents, is_acceptable
 from protocol.ledger.state import LedgerState, RoundState
 from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal
@@ -254,19 +254,28 @@ class Duties:
         reference = self._compute_reference(state, base_score)
         tolerance = self._config.parameters.tolerance_bps
         is_accept = is_acceptable(candidate_score, reference, tolerance)
-        flags = tuple(False for _ in updates)
-        if not is_accept:
-            scores = [self._score_alone(current, update, plan) for update in updates]
-            known = [score for score in scores if score is not None]
-            if len(known) != len(scores):
-                return None
-            flags = tuple(not is_acceptable(score, reference, tolerance) for score in known)
+        flags = self._screen(current, updates, base_score, plan)
+        if flags is None:
+            return None
         is_base_flagged = not is_acceptable(base_score, reference, tolerance)
         if self._config.inverts_ballots:
             is_accept, flags, is_base_flagged = not is_accept, tuple(not flag for flag in flags), False
         return Ballot(
             candidate_digest=candidate, is_accept=is_accept, update_flags=flags, is_base_flagged=is_base_flagged
         )
+
+    def _screen(
+        self, current: RoundState, updates: tuple[UpdateReference, ...], base_score: Ppm, plan: Plan
+    ) -> tuple[bool, ...] | None:
+        """Return which updates to flag (F8), or None while the worker still has to answer."""
+        if self._config.parameters.preset is Preset.PAPER:
+            return tuple(False for _ in updates)
+        scores = [self._score_share(current, update, plan) for update in updates]
+        known = [score for score in scores if score is not None]
+        if len(known) != len(scores):
+            return None
+        limit = self._config.parameters.screening_bps
+        return tuple(not is_acceptable(score, base_score, limit) for score in known)
 
     def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""
@@ -282,8 +291,11 @@ class Duties:
             self._ask(plan, ComputeCandidate(round=current.round, base_digest=current.base_digest, updates=updates))
         return known
 
-    def _score_alone(self, current: RoundState, update: UpdateReference, plan: Plan) -> Ppm | None:
-        candidate = self._get_candidate(current, (update,), plan)
+    def _score_share(self, current: RoundState, update: UpdateReference, plan: Plan) -> Ppm | None:
+        """Return the score of the base moved by an update's share, if it is known."""
+        exponents = compute_share_exponents(update.scale_exponents)
+        share = UpdateReference(artifact_digest=update.artifact_digest, scale_exponents=exponents)
+        candidate = self._get_candidate(current, (share,), plan)
         return None if candidate is None else self._get_score_or_ask(current, candidate, plan)
 
     def _get_score_or_ask(self, current: RoundState, model_digest: Digest, plan: Plan) -> Ppm | None:

@@ -30,7 +30,7 @@ from protocol.units import (
     Stake,
 )
 
-GENESIS_VERSION: Final = 4
+GENESIS_VERSION: Final = 5
 GENESIS_BYTES_MAX: Final = 4 << 20
 FOUNDER_STAKE_MAX: Final = Stake(10**15)
 """In micro-tokens; as many founders as a document may have together have less than 64 bits can count."""

@@ -16,6 +16,7 @@ from protocol.errors import InvalidMessage
 from protocol.interface import FetchArtifact
 from protocol.learning.artifact_format import ModelSchema
 from protocol.learning.manifest import check_manifest
+from protocol.ledger.extensions import list_standbys
 from protocol.ledger.state import LedgerState
 from protocol.operations import Operation, SubmitUpdate, decode_operation
 from protocol.outcomes import Phase
@@ -137,5 +138,5 @@ class Holdings:
         # A standby may become a proposer yet (F13), and before the draw anybody may.
         possible = {entry.member for entry in current.eligible}
         if current.phase is Phase.TRAIN:
-            possible = {*current.proposers, *current.standbys}
+            possible = {*current.proposers, *list_standbys(self._parameters, current)}
         return member not in possible

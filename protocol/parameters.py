@@ -64,11 +64,13 @@ class Parameters:
     proposer_count: int = 2
     """Members drawn to train in a round."""
     voter_count_max: int = 21
-    """Members drawn to judge are an odd number, at most this many, of those that do not propose (F16)."""
+    """Members drawn to judge are an odd number, at most this many (F16)."""
     updates_min: int = 1
     """With fewer updates than this at the deadline, the round is void."""
     tolerance_bps: Bps = Bps(500)
     """By how much of the reference's score a candidate may fall short and still be accepted (F7)."""
+    screening_bps: Bps = Bps(10)
+    """By how much of the base's score an eighth of an update may lower it before a voter flags the update (F8)."""
     draw_weight_max_bps: Bps = Bps(2_500)
     """The share of all eligible stake above which a member's own counts no further in a draw (F2)."""
 
@@ -77,10 +79,12 @@ class Parameters:
     treasury_initial: Stake = Stake(0)
     bond_min: Stake = Stake(8 * MICRO_TOKENS_PER_TOKEN)
     """A member with less is exhausted: drawn for nothing (L5)."""
-    slash_update: Stake = Stake(8 * MICRO_TOKENS_PER_TOKEN)
-    slash_vote: Stake = Stake(8 * MICRO_TOKENS_PER_TOKEN)
+    slash_update: Stake = Stake(12 * MICRO_TOKENS_PER_TOKEN)
+    """What a condemned update costs when all voters agree; less where they are divided (F14)."""
+    slash_vote: Stake = Stake(4 * MICRO_TOKENS_PER_TOKEN)
+    """What a vote against all others costs; less where they are divided (F14)."""
     slash_absent: Stake = Stake(1 * MICRO_TOKENS_PER_TOKEN)
-    reward_vote: Stake = Stake(1 * MICRO_TOKENS_PER_TOKEN)
+    reward_vote: Stake = Stake(MICRO_TOKENS_PER_TOKEN // 4)
     reward_update: Stake = Stake(1 * MICRO_TOKENS_PER_TOKEN)
     slash_equivocation_bps: Bps = Bps(5_000)
     """Share of the stake that provable double signing costs (L7)."""
@@ -123,6 +127,7 @@ PARAMETER_BOUNDS: Final[tuple[tuple[str, int, int], ...]] = (
     ("voter_count_max", 1, 1_001),
     ("updates_min", 1, UPDATE_COUNT_MAX),
     ("tolerance_bps", 0, BPS_WHOLE),
+    ("screening_bps", 0, BPS_WHOLE),
     ("draw_weight_max_bps", 1, BPS_WHOLE),
     ("stake_initial", 1, 10**15),
     ("treasury_initial", 0, 10**15),

@@ -6,8 +6,9 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from node.commands.common import format_tokens
-from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability, compute_voter_count
+from node.committees import MALICIOUS_SHARE_PERCENT, compute_capture_probability
 from node.seed_files import QUICKNET_GENESIS_S, QUICKNET_PERIOD_S, QUICKNET_PUBLIC_KEY
+from protocol.beacon.sortition import compute_role_counts
 from protocol.genesis import Genesis, compute_chain_id, compute_draft_id
 from protocol.learning.artifact_format import compute_parameter_count
 from protocol.parameters import Parameters
@@ -132,7 +133,7 @@ def _compute_id(genesis: Genesis) -> str:
 def _compute_capture(genesis: Genesis) -> tuple[int, int, float]:
     member_count = len(genesis.founders)
     malicious_count = member_count * MALICIOUS_SHARE_PERCENT // 100
-    voter_count = compute_voter_count(genesis.parameters, member_count)
+    voter_count = compute_role_counts(genesis.parameters, member_count)[1]
     probability = compute_capture_probability(
         member_count=member_count, malicious_count=malicious_count, voter_count=voter_count
     )

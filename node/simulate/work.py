@@ -160,7 +160,7 @@ class Work:
 
     def _aggregate(self, order: ComputeCandidate) -> Input:
         digests = tuple(update.artifact_digest for update in order.updates)
-        candidate = self._laboratory.aggregate(order.base_digest, digests)
+        candidate = self._laboratory.aggregate(order.base_digest, order.updates)
         self._parts[candidate] = digests
         return CandidateComputed(
             base_digest=order.base_digest, updates=order.updates, candidate_digest=candidate

@@ -31,6 +31,7 @@ from protocol.aggregation.fixed_point import (
 from protocol.aggregation.products import ProductSums
 from protocol.aggregation.rules import RULES_OF_WHOLE_UPDATES, make_recipe
 from protocol.chunks import ArtifactHasher
+from protocol.interface import UpdateReference
 from protocol.learning.artifact_format import (
     ModelSchema,
     compute_model_header,
@@ -91,7 +92,7 @@ class Laboratory:
         ]
         self._models: dict[Digest, Weights] = {}
         self._updates: dict[Digest, Update] = {}
-        self._candidates: dict[tuple[Digest, tuple[Digest, ...]], Digest] = {}
+        self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
         self._scores: dict[tuple[int, Digest], Ppm] = {}
         self.train_s = 0.0
         """How long training has taken so far, and below it the rest of the work."""
@@ -136,14 +137,18 @@ class Laboratory:
         self._updates[digest] = update
         return Published(digest=digest, size_bytes=size_bytes, scale_exponents=update.scale_exponents)
 
-    def aggregate(self, base: Digest, updates: Sequence[Digest]) -> Digest:
+    def get_reference(self, digest: Digest) -> UpdateReference:
+        """Return how an update is named in an order to aggregate, with its own scales."""
+        return UpdateReference(artifact_digest=digest, scale_exponents=self._updates[digest].scale_exponents)
+
+    def aggregate(self, base: Digest, updates: Sequence[UpdateReference]) -> Digest:
         """Return the candidate of a base and updates, given in their canonical order (F4, F5, F6)."""
         key = (base, tuple(updates))
         known = self._candidates.get(key)
         if known is not None and known in self._models:
             return known
         started = time.perf_counter()
-        members = [self._split(self._updates[digest]) for digest in updates]
+        members = [self._split(update) for update in updates]
         products = None
         if self._choice.rule in RULES_OF_WHOLE_UPDATES:
             sums = ProductSums(len(members))
@@ -216,8 +221,8 @@ class Laboratory:
         self._scores = {key: score for key, score in self._scores.items() if key[1] in kept}
         self._candidates = {key: digest for key, digest in self._candidates.items() if digest in kept}
 
-    def _split(self, update: Update) -> list[FixedPoint]:
-        parts = zip(update.tensors, update.scale_exponents, strict=True)
+    def _split(self, update: UpdateReference) -> list[FixedPoint]:
+        parts = zip(self._updates[update.artifact_digest].tensors, update.scale_exponents, strict=True)
         return [FixedPoint(update=tensor, scale_exponent=exponent) for tensor, exponent in parts]
 
     def _add_model(self, weights: Weights) -> Digest:

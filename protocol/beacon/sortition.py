@@ -24,11 +24,11 @@ _WORD_SPACE: Final = 1 << 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """The draw of one round: an order of all eligible members, cut in three."""
+    """The draw of one round: who does what, taken from an order of all eligible members."""
 
     proposers: tuple[MemberId, ...]
     voters: tuple[MemberId, ...]
-    """An odd number."""
+    """An odd number; proposers among them only where there are too few others."""
     standbys: tuple[MemberId, ...]
 
 
@@ -118,9 +118,10 @@ def _find_place(remaining: list[int], weights: tuple[int, ...], ticket: int) -> 
 def compute_role_counts(parameters: Parameters, eligible_count: int) -> tuple[int, int]:
     """Return how many members propose and how many vote, given how many are eligible.
 
-    At most half of them propose, however few are left of a network: with evictions the voters would otherwise shrink to
-    one, and one voter is a committee that an attacker may hold (F16). Voters are an odd number, so that a full count
-    cannot tie (F9).
+    At most half of them propose, so that there are always as many who judge and have no update of their own. Voters
+    are an odd number, so that a full count cannot tie (F9). Where the others are too few, proposers vote as well: a
+    committee of everybody falls to nobody who holds less than half of it, and small ones fall by bad luck (F16). In
+    preset ``paper`` nobody does both.
 
     Raises:
         InvariantViolation: Fewer than two are eligible.
@@ -128,7 +129,8 @@ def compute_role_counts(parameters: Parameters, eligible_count: int) -> tuple[in
     if eligible_count < 2:
         raise InvariantViolation(f"no round with {eligible_count} eligible members")
     proposer_count = min(parameters.proposer_count, eligible_count // 2)
-    voter_count = min(parameters.voter_count_max, eligible_count - proposer_count)
+    may_vote_count = eligible_count - proposer_count if parameters.preset is Preset.PAPER else eligible_count
+    voter_count = min(parameters.voter_count_max, may_vote_count)
     if voter_count % 2 == 0:
         voter_count -= 1
     return proposer_count, voter_count
@@ -136,6 +138,8 @@ def compute_role_counts(parameters: Parameters, eligible_count: int) -> tuple[in
 
 def draw_roles(parameters: Parameters, seed: Digest, eligible: tuple[tuple[MemberId, Stake], ...]) -> Roles:
     """Return the roles of a round: first the proposers, then the voters, then the standbys (F2).
+
+    Where the order comes to its end before the voters are complete, it begins anew: the first proposers vote as well.
 
     Args:
         parameters: The network's.
@@ -146,9 +150,9 @@ def draw_roles(parameters: Parameters, seed: Digest, eligible: tuple[tuple[Membe
     weights = compute_draw_weights(parameters.preset, parameters.draw_weight_max_bps, stakes)
     order = [eligible[index][0] for index in compute_draw_order(seed, weights)]
     proposer_count, voter_count = compute_role_counts(parameters, len(eligible))
-    drawn_count = proposer_count + voter_count
+    rest = order[proposer_count:]
     return Roles(
         proposers=tuple(order[:proposer_count]),
-        voters=tuple(order[proposer_count:drawn_count]),
-        standbys=tuple(order[drawn_count:]),
+        voters=tuple([*rest, *order][:voter_count]),
+        standbys=tuple(rest[voter_count:]),
     )

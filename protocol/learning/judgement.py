@@ -4,8 +4,13 @@ What the reference is, the best accepted model by the voter's own evaluation or 
 engine decides.
 """
 
+from typing import Final
+
 from protocol.errors import InvariantViolation
+from protocol.learning.artifact_format import SCALE_EXPONENT_MIN
 from protocol.units import BPS_WHOLE, SCORE_WHOLE, Bps, Ppm
+
+_SHARE_SHIFT: Final = 3
 
 
 def is_acceptable(candidate: Ppm, reference: Ppm, tolerance_bps: Bps) -> bool:
@@ -25,3 +30,12 @@ def is_acceptable(candidate: Ppm, reference: Ppm, tolerance_bps: Bps) -> bool:
     if not 0 <= tolerance_bps <= BPS_WHOLE:
         raise InvariantViolation(f"a tolerance of {tolerance_bps} bps")
     return candidate * BPS_WHOLE >= reference * (BPS_WHOLE - tolerance_bps)
+
+
+def compute_share_exponents(scale_exponents: tuple[int, ...]) -> tuple[int, ...]:
+    """Return an update's scales when an eighth of it moves the base, as a voter screens it (F8).
+
+    Args:
+        scale_exponents: Of the whole update, one per trainable tensor.
+    """
+    return tuple(max(exponent - _SHARE_SHIFT, SCALE_EXPONENT_MIN) for exponent in scale_exponents)

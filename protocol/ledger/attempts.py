@@ -36,10 +36,18 @@ def get_deciding(attempts: tuple[Attempt, ...]) -> Attempt:
     return attempts[find_deciding(tuple(attempt.judgement.verdict for attempt in attempts))]
 
 
-def get_condemned(attempts: tuple[Attempt, ...]) -> tuple[UpdateEntry, ...]:
-    """Return the updates that any judgement condemned (F10), in canonical order."""
-    condemned = [entry for attempt in attempts for entry in _get_flagged(attempt)]
-    return tuple(entry for entry in attempts[0].updates if entry in condemned)
+def get_condemned(attempts: tuple[Attempt, ...]) -> tuple[tuple[UpdateEntry, int, int], ...]:
+    """Return the updates that any judgement condemned (F10), each with how many flagged it, of how many ballots.
+
+    They are in canonical order. The retrial judges none that the first attempt condemned, so each is there once.
+    """
+    condemned = [
+        (entry, sum(reveal.ballot.update_flags[index] for reveal in attempt.reveals), len(attempt.reveals))
+        for attempt in attempts
+        for index, entry in enumerate(attempt.updates)
+        if attempt.judgement.condemned[index]
+    ]
+    return tuple(sorted(condemned, key=lambda found: attempts[0].updates.index(found[0])))
 
 
 def get_rest(attempt: Attempt) -> tuple[UpdateEntry, ...]:

@@ -25,7 +25,7 @@ def extend_round(parameters: Parameters, round_state: RoundState, event: PhaseEv
     """
     extended = None
     if event is PhaseEvent.DEADLINE_WITH_TOO_FEW:
-        extended = call_standbys(round_state)
+        extended = call_standbys(parameters, round_state)
         event = event if extended is None else PhaseEvent.STANDBYS_CALLED
     elif round_state.phase is Phase.REVEAL:
         extended = begin_retrial(parameters, round_state)
@@ -33,13 +33,13 @@ def extend_round(parameters: Parameters, round_state: RoundState, event: PhaseEv
     return (round_state if extended is None else extended), event
 
 
-def call_standbys(round_state: RoundState) -> RoundState | None:
+def call_standbys(parameters: Parameters, round_state: RoundState) -> RoundState | None:
     """Return the round with standbys in the places of those that were silent, or None if none may be called (F13).
 
-    The next of the draw take the places in the order of the draw, as far as they go; who is not replaced may still
-    answer. The voters of a retrial are those of the first attempt.
+    They take the places in the order of the draw, as far as they go; who is not replaced may still answer. The voters
+    of a retrial are those of the first attempt.
     """
-    phase, standbys = round_state.phase, round_state.standbys
+    phase, standbys = round_state.phase, list_standbys(parameters, round_state)
     has_called = any(entry.phase is phase for entry in round_state.replacements)
     if not standbys or has_called or round_state.attempt > 0:
         return None
@@ -52,9 +52,22 @@ def call_standbys(round_state: RoundState) -> RoundState | None:
         round_state,
         proposers=places if phase is Phase.TRAIN else round_state.proposers,
         voters=places if phase is Phase.SEAL else round_state.voters,
-        standbys=standbys[len(called) :],
+        standbys=tuple(member for member in round_state.standbys if member not in called.values()),
         replacements=(*round_state.replacements, *entries),
     )
+
+
+def list_standbys(parameters: Parameters, round_state: RoundState) -> tuple[MemberId, ...]:
+    """Return who may take places in the phase of a round: the standbys, then those with the other role alone (F13).
+
+    In preset ``paper`` nobody has two roles.
+    """
+    if parameters.preset is Preset.PAPER:
+        return round_state.standbys
+    own, other = round_state.proposers, round_state.voters
+    if round_state.phase is not Phase.TRAIN:
+        own, other = other, own
+    return (*round_state.standbys, *[member for member in other if member not in own])
 
 
 def begin_retrial(parameters: Parameters, round_state: RoundState) -> RoundState | None:

@@ -51,14 +51,34 @@ def compute_scaled(amount: Stake, *, treasury: Stake, due: Stake) -> Stake:
     return amount if due <= treasury else Stake(amount * treasury // due)
 
 
+def compute_by_margin(amount: Stake, *, count: int, total: int) -> Stake:
+    """Return what is slashed when ``count`` of ``total`` voters, more than half of them, said so (F14).
+
+    All of the amount where they are unanimous, and the less the closer they were: the amount times what the majority
+    is ahead by, as a share of all, rounded down.
+
+    Raises:
+        InvariantViolation: The count is no majority of the total.
+    """
+    if not total < 2 * count <= 2 * total:
+        raise InvariantViolation(f"{count} of {total} are no majority")
+    return Stake(amount * (2 * count - total) // total)
+
+
 def compute_update_slashes(parameters: Parameters, attempts: tuple[Attempt, ...]) -> tuple[StakeMove, ...]:
     """Return what proposers owe: the condemned ones, in preset ``paper`` all of a rejected round (F14)."""
     if parameters.preset is Preset.PAPER:
         deciding = get_deciding(attempts)
         owing = deciding.updates if deciding.judgement.verdict is Verdict.REJECT else ()
-    else:
-        owing = get_condemned(attempts)
-    return tuple(_build_due(entry.member, StakeReason.SLASH_UPDATE, parameters.slash_update) for entry in owing)
+        return tuple(_build_due(entry.member, StakeReason.SLASH_UPDATE, parameters.slash_update) for entry in owing)
+    return tuple(
+        _build_due(
+            entry.member,
+            StakeReason.SLASH_UPDATE,
+            compute_by_margin(parameters.slash_update, count=flag_count, total=ballot_count),
+        )
+        for entry, flag_count, ballot_count in get_condemned(attempts)
+    )
 
 
 def compute_update_rewards(parameters: Parameters, deciding: Attempt) -> tuple[StakeMove, ...]:
@@ -70,40 +90,41 @@ def compute_update_rewards(parameters: Parameters, deciding: Attempt) -> tuple[S
     )
 
 
-def split_voters_of_all(
-    attempts: tuple[Attempt, ...], silent: tuple[MemberId, ...]
-) -> tuple[list[MemberId], list[MemberId]]:
-    """Return who is paid and who pays for judging in preset ``neutral``, each sorted by member and once a round (F14).
+def compute_vote_dues(
+    parameters: Parameters, attempts: tuple[Attempt, ...], silent: tuple[MemberId, ...]
+) -> tuple[list[StakeMove], list[StakeMove]]:
+    """Return what voters pay and what they are paid in preset ``neutral``, sorted by member and once a round (F14).
 
-    Who was in the minority of any judgement pays, and who was in the majority of all of them is paid. A judgement
-    without a verdict, or without a majority, has neither. Who took part in one judgement and was silent in the other
-    is not paid.
+    Who was in the minority of any judgement pays, by the larger margin if of both, and who was in the majority of all
+    of them is paid. A judgement without a verdict, or without a majority, has neither. Who took part in one judgement
+    and was silent in the other is not paid.
     """
     winners: set[MemberId] = set()
-    losers: set[MemberId] = set()
+    owed: dict[MemberId, Stake] = {}
     for attempt in attempts:
         majority = compute_majority(tuple(entry.ballot for entry in attempt.reveals))
-        if attempt.judgement.verdict is not Verdict.VOID and majority is not None:
-            right, wrong = _split_voters(attempt, majority)
-            winners.update(right)
-            losers.update(wrong)
-    return sorted(winners - losers - set(silent)), sorted(losers)
+        if attempt.judgement.verdict is Verdict.VOID or majority is None:
+            continue
+        right, wrong = _split_voters(attempt, majority)
+        slash = compute_by_margin(parameters.slash_vote, count=len(right), total=len(majority))
+        winners.update(right)
+        owed.update({member: max(slash, owed.get(member, slash)) for member in wrong})
+    return (
+        [_build_due(member, StakeReason.SLASH_VOTE, owed[member]) for member in sorted(owed)],
+        [
+            _build_due(member, StakeReason.REWARD_VOTE, parameters.reward_vote)
+            for member in sorted(winners - owed.keys() - set(silent))
+        ],
+    )
 
 
 def _apply_neutral(
     draft: LedgerDraft, parameters: Parameters, attempts: tuple[Attempt, ...], absences: list[StakeMove]
 ) -> list[StakeMove]:
     silent = tuple(move.member for move in absences)
-    winners, losers = split_voters_of_all(attempts, silent)
-    slashes = [
-        *absences,
-        *compute_update_slashes(parameters, attempts),
-        *[_build_due(member, StakeReason.SLASH_VOTE, parameters.slash_vote) for member in losers],
-    ]
-    rewards = [
-        *[_build_due(member, StakeReason.REWARD_VOTE, parameters.reward_vote) for member in winners],
-        *compute_update_rewards(parameters, get_deciding(attempts)),
-    ]
+    slashes, rewards = compute_vote_dues(parameters, attempts, silent)
+    slashes = [*absences, *compute_update_slashes(parameters, attempts), *slashes]
+    rewards = [*rewards, *compute_update_rewards(parameters, get_deciding(attempts))]
     return [*_collect(draft, slashes), *_pay(draft, rewards)]
 
 

@@ -44,12 +44,14 @@ def get_silent(round_state: RoundState) -> tuple[MemberId, ...]:
     elif round_state.phase is Phase.REVEAL:
         answered.append({entry.member for entry in round_state.reveals})
     proposed = {entry.member for entry in updates}
-    return (
+    silent = (
         *_get_replaced(round_state, Phase.TRAIN),
         *[member for member in round_state.proposers if member not in proposed],
         *_get_replaced(round_state, Phase.SEAL),
         *[member for member in round_state.voters if any(member not in members for members in answered)],
     )
+    # Who was to propose and to vote, and did neither, is silent once.
+    return tuple(dict.fromkeys(silent))
 
 
 def _get_replaced(round_state: RoundState, phase: Phase) -> list[MemberId]:

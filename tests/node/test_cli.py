@@ -73,7 +73,7 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
     assert get_object(json.loads(out)) == created
 
     code, out, _ = invoke("genesis", "check", str(tmp_path / "shared" / "genesis.json"))
-    assert "0 of the 3 members (30 %) are malicious, they hold most of a round's 1 votes with probability 0.0%" in out
+    assert "0 of the 3 members (30 %) are malicious, they hold most of a round's 3 votes with probability 0.0%" in out
 
     assert created["absent_max"] == 0
     assert "\naway     none of them at a time: " in out

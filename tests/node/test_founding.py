@@ -3,7 +3,7 @@
 import pytest
 
 from node.commands.common import format_bytes, format_score, format_tokens
-from node.committees import compute_capture_probability, compute_voter_count
+from node.committees import compute_capture_probability
 from node.errors import ConfigError, NodeError, WorkerFailed
 from node.failures import raise_cause
 from node.founding import build_parameters, parse_pairs
@@ -88,11 +88,6 @@ def test_capture_of_fifty_members_at_thirty_percent_is_as_the_specification_says
 def test_capture_is_certain_or_impossible_at_the_ends() -> None:
     assert compute_capture_probability(member_count=9, malicious_count=9, voter_count=5) == 1.0
     assert compute_capture_probability(member_count=9, malicious_count=2, voter_count=5) == 0.0
-
-
-@pytest.mark.parametrize(("member_count", "voter_count"), [(2, 1), (3, 1), (4, 1), (5, 3), (7, 5), (50, 21)])
-def test_voters_are_an_odd_number_of_those_that_do_not_propose(member_count: int, voter_count: int) -> None:
-    assert compute_voter_count(Parameters(proposer_count=2), member_count) == voter_count
 
 
 def test_the_error_that_matters_is_found_in_a_group() -> None:

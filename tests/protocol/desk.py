@@ -21,15 +21,21 @@ from protocol.units import Bps, Digest, MemberId, Millis, Ppm, Round
 from tests.helpers import LedgerBuilder
 from tests.values import SCHEMA, make_digest
 
-PARAMETERS = Parameters(proposer_count=2, tolerance_bps=Bps(500))
+PARAMETERS = Parameters(proposer_count=2, voter_count_max=5, tolerance_bps=Bps(500))
 
 
 CANDIDATE = make_digest("candidate")
 
 
+WHOLE, EIGHTH = (-20, -20), (-23, -23)
+"""The scales of :func:`make_manifest`, and those of a share of such an update (F8)."""
+
+
 def name_alone(update: UpdateReference) -> Digest:
-    """Return the model that one update makes; its scales count if they are not those of :func:`make_manifest`."""
-    scales = () if update.scale_exponents == (-20, -20) else update.scale_exponents
+    """Return the model that one update makes, whole or an eighth of it; other scales than the manifests' count."""
+    if update.scale_exponents == EIGHTH:
+        return make_digest("share", update.artifact_digest)
+    scales = () if update.scale_exponents == WHOLE else update.scale_exponents
     return make_digest("alone", update.artifact_digest, *scales)
 
 

@@ -11,7 +11,7 @@ from protocol.outcomes import Phase, RoundRecord, Verdict
 from protocol.units import MemberId
 from tests.founders import make_founders
 from tests.helpers import LedgerBuilder
-from tests.protocol.desk import CANDIDATE, PARAMETERS, Desk, trained
+from tests.protocol.desk import CANDIDATE, PARAMETERS, WHOLE, Desk, trained
 from tests.values import make_digest, make_manifest
 
 BAD = 100_000
@@ -29,7 +29,7 @@ def builder() -> LedgerBuilder:
 def open_desks(builder: LedgerBuilder, members: tuple[MemberId, ...]) -> list[Desk]:
     """Return members that find the first update bad, and the candidate of both."""
     first = builder.round.updates[0].manifest.artifact_digest
-    return [Desk(builder, member, scores={CANDIDATE: BAD, make_digest("alone", first): BAD}) for member in members]
+    return [Desk(builder, member, scores={CANDIDATE: BAD, make_digest("share", first): BAD}) for member in members]
 
 
 def let_work(builder: LedgerBuilder, desks: list[Desk]) -> tuple[list[list[Effect]], RoundRecord | None]:
@@ -59,14 +59,17 @@ def open_retrial(builder: LedgerBuilder) -> tuple[list[Desk], list[Record]]:
 
 
 def test_voters_judge_what_is_left_and_accept_it(builder: LedgerBuilder) -> None:
-    """F7, F8, F11: of an update that was judged alone already nothing is computed again."""
+    """F7, F8, F11: an update that was screened already is not screened again."""
     desks, _ = open_retrial(builder)
     rest = builder.round.updates[0].manifest.artifact_digest
     effects, _ = let_work(builder, desks)
     (record,) = get_ballots(effects[0])
     assert (record.attempt, record.ballot.is_accept) == (1, True)
     assert (record.ballot.candidate_digest, record.ballot.update_flags) == (make_digest("alone", rest), (False,))
-    assert not [effect for effect in effects[0] if isinstance(effect, ComputeCandidate | EvaluateModel)]
+    (order,) = [effect for effect in effects[0] if isinstance(effect, ComputeCandidate)]
+    assert [update.scale_exponents for update in order.updates] == [WHOLE]
+    (evaluation,) = [effect for effect in effects[0] if isinstance(effect, EvaluateModel)]
+    assert evaluation.model_digest == make_digest("alone", rest)
     _, settled = let_work(builder, desks)
     assert settled is not None
     assert (settled.verdict, builder.state.model_digest) == (Verdict.ACCEPT, make_digest("alone", rest))
@@ -146,6 +149,6 @@ def test_a_copy_with_other_scales_is_another_update(builder: LedgerBuilder) -> N
     scaled = replace(manifest, scale_exponents=(-8, -8))
     builder.add_payloads((original, manifest), (copycat, scaled))
     desk = Desk(builder, builder.round.voters[0])
-    desk.scores = {CANDIDATE: BAD, make_digest("alone", scaled.artifact_digest, -8, -8): BAD}
+    desk.scores = {CANDIDATE: BAD, make_digest("alone", scaled.artifact_digest, -11, -11): BAD}
     flags = dict(zip([entry.member for entry in builder.round.updates], desk.get_ballot().update_flags, strict=True))
     assert flags == {copycat: True, original: False}

@@ -19,7 +19,9 @@ from tests.founders import make_founders
 from tests.helpers import LedgerBuilder
 from tests.protocol.desk import (
     CANDIDATE,
+    EIGHTH,
     PARAMETERS,
+    WHOLE,
     Desk,
     accept_worse_model,
     make_voter,
@@ -36,10 +38,13 @@ def builder() -> LedgerBuilder:
 def test_a_voter_aggregates_the_updates_in_their_canonical_order(builder: LedgerBuilder) -> None:
     """F6: by itself, from the updates that the ledger names."""
     effects, _ = make_voter(builder).work()
-    (order,) = [effect for effect in effects if isinstance(effect, ComputeCandidate)]
+    order, *shares = [effect for effect in effects if isinstance(effect, ComputeCandidate)]
     digests = [update.artifact_digest for update in order.updates]
     assert digests == [entry.manifest.artifact_digest for entry in builder.round.updates] == sorted(digests)
-    assert [update.scale_exponents for update in order.updates] == [(-20, -20), (-20, -20)]
+    assert [update.scale_exponents for update in order.updates] == [WHOLE, WHOLE]
+    assert [[(update.artifact_digest, update.scale_exponents) for update in share.updates] for share in shares] == [
+        [(digest, EIGHTH)] for digest in digests
+    ]
 
 
 def test_a_voter_seals_a_ballot_that_its_reveal_will_open(builder: LedgerBuilder) -> None:
@@ -76,19 +81,25 @@ def test_a_voter_accepts_down_to_the_tolerance(builder: LedgerBuilder, score: in
     assert (ballot.candidate_digest, ballot.is_accept) == (CANDIDATE, is_accept)
 
 
-def test_a_voter_that_accepts_flags_nothing(builder: LedgerBuilder) -> None:
-    """F8."""
-    ballot = make_voter(builder).get_ballot()
-    assert (ballot.is_accept, ballot.update_flags, ballot.is_base_flagged) == (True, (False, False), False)
-
-
-def test_a_voter_that_rejects_judges_each_update_alone(builder: LedgerBuilder) -> None:
-    """F8."""
+@pytest.mark.parametrize("candidate_score", [900_000, 100_000])
+@pytest.mark.parametrize(("score", "is_flagged"), [(899_100, False), (899_099, True)])
+def test_a_voter_screens_every_update_whatever_it_says_of_the_candidate(
+    builder: LedgerBuilder, candidate_score: int, score: int, is_flagged: bool
+) -> None:
+    """F8: an eighth of an update may cost a thousandth of the base's 0.9."""
     desk = make_voter(builder)
     bad = builder.round.updates[1].manifest.artifact_digest
-    desk.scores = {CANDIDATE: 100_000, make_digest("alone", bad): 100_000}
+    desk.scores = {CANDIDATE: candidate_score, make_digest("share", bad): score}
     ballot = desk.get_ballot()
-    assert (ballot.is_accept, ballot.update_flags) == (False, (False, True))
+    assert (ballot.is_accept, ballot.update_flags) == (candidate_score == 900_000, (False, is_flagged))
+    assert not ballot.is_base_flagged
+
+
+def test_in_preset_paper_nobody_flags_an_update() -> None:
+    builder = LedgerBuilder(make_founders(7), parameters=replace(PARAMETERS, preset=Preset.PAPER))
+    desk = make_voter(builder)
+    desk.scores = {make_digest("share", entry.manifest.artifact_digest): 0 for entry in builder.round.updates}
+    assert desk.get_ballot().update_flags == (False, False)
 
 
 def test_the_reference_is_the_best_model_accepted_so_far(builder: LedgerBuilder) -> None:

@@ -52,4 +52,5 @@ def may_count(state: LedgerState, member: MemberId, manifest: SubmitUpdate) -> b
     if current.phase is Phase.DRAW:
         return any(entry.member == member for entry in current.eligible)
     has_submitted = any(entry.member == member for entry in current.updates)
-    return not has_submitted and member in (*current.proposers, *current.standbys)
+    # Voters stand by as well, where they are not proposers already.
+    return not has_submitted and member in (*current.proposers, *current.standbys, *current.voters)

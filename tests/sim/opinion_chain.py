@@ -187,7 +187,7 @@ def check_release(genesis: Genesis, steps: Sequence[Step]) -> None:
         move.member
         for step in steps
         for move in (*step.outcome.moves, *(() if step.outcome.settled is None else step.outcome.settled.moves))
-        if move.reason in {StakeReason.SLASH_EQUIVOCATION, StakeReason.SLASH_ABSENT, StakeReason.SLASH_VOTE}
+        if move.reason.name.startswith("SLASH_")
     }
     begun: dict[MemberId, list[tuple[Epoch, int]]] = defaultdict(list)
     for step in steps:

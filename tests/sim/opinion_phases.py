@@ -68,7 +68,14 @@ def collect_ballots(step: Step, current: RoundState) -> dict[MemberId, Ballot]:
 def can_call_standbys(current: RoundState) -> bool:
     """Return whether standbys may take places at the end of this phase: once each, and not in a retrial."""
     is_first = all(entry.phase is not current.phase for entry in current.replacements)
-    return bool(current.standbys) and is_first and current.attempt == 0
+    return bool(list_standbys(current)) and is_first and current.attempt == 0
+
+
+def list_standbys(current: RoundState) -> list[MemberId]:
+    """Return who may take a place: who has no role, then who has only the other one."""
+    is_training = current.phase is Phase.TRAIN
+    asked, others = (current.proposers, current.voters) if is_training else (current.voters, current.proposers)
+    return [*current.standbys, *sorted(set(others) - set(asked), key=others.index)]
 
 
 def check_stays(step: Step, current: RoundState, where: str) -> None:
@@ -128,11 +135,12 @@ def check_replaced(step: Step, current: RoundState, answers: Answers, where: str
     assert after is not None and after.round == current.round, f"{where} ends though there are standbys"
     assert (after.phase, after.attempt) == (current.phase, 0), f"{where} goes on without its standbys"
     assert after.deadline_ms > step.header.time_ms, f"{where}: standbys have no time"
-    left = list(current.standbys)
+    left = list_standbys(current)
     places = [member if member in answers.given or not left else left.pop(0) for member in answers.asked]
     found = after.proposers if current.phase is Phase.TRAIN else after.voters
     assert list(found) == places, f"{where}: others take the places of the silent"
-    assert list(after.standbys) == left, f"{where}: a standby has two roles"
+    free = [member for member in current.standbys if member in left]
+    assert list(after.standbys) == free, f"{where}: a standby has a role already"
     new = after.replacements[len(current.replacements) :]
     pairs = [(old, now) for old, now in zip(answers.asked, places, strict=True) if old != now]
     assert [(entry.silent, entry.standby) for entry in new] == pairs, f"{where}: replacements are not told"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
 
 from protocol.genesis import Genesis
 from protocol.ledger.state import Account, RoundState
@@ -43,15 +44,22 @@ def check_opening(parameters: Parameters, opened: RoundState, accounts: tuple[Ac
 
 
 def check_roles(parameters: Parameters, opened: RoundState) -> None:
-    """Everybody eligible has one role, and the voters are an odd number (F2, F16)."""
+    """Everybody eligible has a role, two of them only where there are too few, and voters are odd (F2, F16)."""
     where = f"round {opened.round}"
+    eligible = {entry.member for entry in opened.eligible}
     replaced = [entry.silent for entry in opened.replacements]
-    drawn = (*opened.proposers, *opened.voters, *opened.standbys, *replaced)
-    assert sorted(drawn) == sorted(entry.member for entry in opened.eligible), f"{where}: not everybody has one role"
+    drawn = {*opened.proposers, *opened.voters, *opened.standbys, *replaced}
+    assert drawn == eligible, f"{where}: not everybody has a role"
+    for members in (opened.proposers, opened.voters, opened.standbys):
+        assert len(set(members)) == len(members), f"{where}: a role is given twice"
+    assert not {*opened.standbys} & {*opened.proposers, *opened.voters}, f"{where}: a standby has a role already"
     assert len(opened.proposers) == min(parameters.proposer_count, len(drawn) // 2), f"{where}: the proposers"
     voters = len(opened.voters)
     assert voters % 2 == 1 and voters <= parameters.voter_count_max, f"{where} has {voters} voters"
-    assert len(opened.standbys) + len(replaced) < 2 or voters == parameters.voter_count_max, f"{where}: too few voters"
+    if voters < parameters.voter_count_max - 1:
+        assert voters >= len(eligible) - 1, f"{where}: too few voters"
+    if len(eligible) - len(opened.proposers) >= voters and not replaced:
+        assert not {*opened.voters} & {*opened.proposers}, f"{where}: a proposer votes though others are free"
 
 
 def check_answers(step: Step, current: RoundState) -> None:
@@ -138,11 +146,11 @@ def check_money(
     winners, losers = split_voters(record)
     is_void = record.verdict is Verdict.VOID
     owing = {
-        StakeReason.SLASH_ABSENT: (set(record.silent), parameters.slash_absent),
-        StakeReason.SLASH_UPDATE: (set[MemberId]() if is_void else condemned, parameters.slash_update),
-        StakeReason.SLASH_VOTE: (losers, parameters.slash_vote),
+        StakeReason.SLASH_ABSENT: dict.fromkeys(record.silent, int(parameters.slash_absent)),
+        StakeReason.SLASH_UPDATE: {} if is_void else compute_update_slashes(parameters, record, condemned),
+        StakeReason.SLASH_VOTE: {member: int(lead * parameters.slash_vote) for member, lead in losers.items()},
     }
-    most = {reason: amount for reason, (_, amount) in owing.items()}
+    most = {reason: max(amounts.values(), default=0) for reason, amounts in owing.items()}
     most |= {StakeReason.REWARD_VOTE: parameters.reward_vote, StakeReason.REWARD_UPDATE: parameters.reward_update}
     moved: dict[StakeReason, set[MemberId]] = {reason: set() for reason in StakeReason}
     for move in record.moves:
@@ -151,25 +159,49 @@ def check_money(
         moved[move.reason].add(move.member)
     assert moved[StakeReason.REWARD_VOTE] <= winners, f"{where}: a voter earns that is not in the majority"
     assert moved[StakeReason.REWARD_UPDATE] <= earning, f"{where}: a proposer earns whose update is not in the model"
-    # Whoever has plenty pays in any case; others have perhaps nothing left to take.
-    enough = 2 * sum(amount for _, amount in owing.values())
+    # Whoever has plenty pays all of it; others have perhaps nothing left to take.
+    enough = 2 * (parameters.slash_absent + parameters.slash_update + parameters.slash_vote)
     rich = {account.member for account in step.before.accounts if compute_at_stake(account) >= enough}
-    for reason, (members, amount) in owing.items():
-        assert moved[reason] <= members, f"{where}: a member pays for {reason.name} that owes nothing"
-        if amount:
-            assert members & rich <= moved[reason], f"{where}: a member owes for {reason.name} and does not pay"
+    paid = {(move.reason, move.member): move.amount for move in record.moves}
+    for reason, amounts in owing.items():
+        assert moved[reason] <= amounts.keys(), f"{where}: a member pays for {reason.name} that owes nothing"
+        for member in amounts.keys() & rich:
+            found = paid.get((reason, member), 0)
+            assert found == amounts[member], f"{where}: {found} is paid for {reason.name}, not {amounts[member]}"
 
 
-def split_voters(record: RoundRecord) -> tuple[set[MemberId], set[MemberId]]:
-    """Return who judged with the majority every time, and who did not once; without a majority nobody did either."""
+def compute_update_slashes(
+    parameters: Parameters, record: RoundRecord, condemned: set[MemberId]
+) -> dict[MemberId, int]:
+    """Return what each condemned proposer owes: all, times by how far those who flagged it are ahead (F14)."""
+    owed: dict[MemberId, int] = {}
+    members = list(record.update_members)
+    for attempt in record.attempts:
+        for place, member in enumerate(members):
+            flags = sum(entry.ballot.update_flags[place] for entry in attempt.ballots)
+            if attempt.condemned[place]:
+                lead = Fraction(2 * flags - len(attempt.ballots), len(attempt.ballots))
+                owed[member] = int(lead * parameters.slash_update)
+        members = [member for member, is_bad in zip(members, attempt.condemned, strict=True) if not is_bad]
+    assert owed.keys() == condemned, f"round {record.round}: others are condemned"
+    return owed
+
+
+def split_voters(record: RoundRecord) -> tuple[set[MemberId], dict[MemberId, Fraction]]:
+    """Return who judged with the majority every time, and who did not once, with how far the others were ahead.
+
+    Without a majority nobody did either.
+    """
     right: set[MemberId] = set()
-    wrong: set[MemberId] = set()
+    wrong: dict[MemberId, Fraction] = {}
     for attempt in record.attempts:
         kinds = {
             entry.voter: entry.ballot.candidate_digest if entry.ballot.is_accept else None for entry in attempt.ballots
         }
-        majority = [kind for kind, count in Counter(kinds.values()).items() if 2 * count > len(kinds)]
+        majority = [(kind, count) for kind, count in Counter(kinds.values()).items() if 2 * count > len(kinds)]
         if attempt.verdict is not Verdict.VOID and majority:
-            right |= {voter for voter, kind in kinds.items() if kind == majority[0]}
-            wrong |= {voter for voter, kind in kinds.items() if kind != majority[0]}
-    return right - wrong - set(record.silent), wrong
+            ((winning, count),) = majority
+            lead = Fraction(2 * count - len(kinds), len(kinds))
+            right |= {voter for voter, kind in kinds.items() if kind == winning}
+            wrong |= {v: max(lead, wrong.get(v, lead)) for v, kind in kinds.items() if kind != winning}
+    return right - wrong.keys() - set(record.silent), wrong

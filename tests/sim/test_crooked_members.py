@@ -45,7 +45,12 @@ def make_scenario(make: MakeAdversary, node_count: int) -> Scenario:
         rounds=5,
         faults=MILD,
         heal_ms=3_000,
-        parameters=replace(PARAMETERS, proposer_count=1 if node_count == 4 else 2),
+        # Nobody has two roles, so that there are members that were not drawn to vote.
+        parameters=replace(
+            PARAMETERS,
+            proposer_count=1 if node_count == 4 else 2,
+            voter_count_max=5 if node_count == 7 else 3,
+        ),
     )
 
 

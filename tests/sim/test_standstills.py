@@ -69,9 +69,9 @@ def test_after_a_standstill_a_failing_view_costs_the_first_timeout_again(seed: i
     )
     cluster.start()
     assert cluster.run_until_settled(6, deadline_ms=900_000), describe(cluster)
-    # Half a minute is what the silent member's missed deadlines cost; its views cost half a second each.
+    # Some forty seconds are what the silent member's missed deadlines cost; its views cost half a second each.
     span_ms = cluster.loop.elapsed_ms - begin_ms
-    assert span_ms < 45_000, f"six rounds took {span_ms} ms after the standstill"
+    assert span_ms < 60_000, f"six rounds took {span_ms} ms after the standstill"
 
 
 @pytest.mark.parametrize("seed", range(3))

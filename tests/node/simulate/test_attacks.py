@@ -103,6 +103,9 @@ class Round1:
         trained, _ = self.laboratory.train(member, Round(1), self.base)
         return self.laboratory.publish(self.base, trained).digest
 
+    def aggregate(self, base: Digest, *updates: Digest) -> Digest:
+        return self.laboratory.aggregate(base, [self.laboratory.get_reference(digest) for digest in updates])
+
     def craft(self) -> NDArray[np.float64]:
         published, _ = self.malice.craft(self.situation)
         return self.laboratory.get_change(published.digest)
@@ -122,7 +125,7 @@ def test_a_free_rider_that_does_nothing_publishes_the_base() -> None:
 def test_a_free_rider_repeats_the_models_last_change() -> None:
     bench = Round1(AttackKind.FREE_STALE)
     assert not bench.craft().any()
-    after = bench.laboratory.aggregate(bench.base, bench.situation.honest_updates)
+    after = bench.aggregate(bench.base, *bench.situation.honest_updates)
     bench.malice.note_base(after)
     published, _ = bench.malice.craft(replace(bench.situation, base=after, round=Round(2)))
     weights = [bench.laboratory.get_weights(digest) for digest in (bench.base, after)]
@@ -162,9 +165,9 @@ def test_scaling_outweighs_the_other_proposers() -> None:
 def test_a_ratchet_stays_within_the_tolerance_on_its_own_data() -> None:
     bench = Round1(AttackKind.RATCHET)
     # From a trained model, which a step backwards harms.
-    after = bench.laboratory.aggregate(bench.base, bench.situation.honest_updates)
+    after = bench.aggregate(bench.base, *bench.situation.honest_updates)
     published, _ = bench.malice.craft(replace(bench.situation, base=after))
-    alone = bench.laboratory.aggregate(after, [published.digest])
+    alone = bench.aggregate(after, published.digest)
     before, harmed = (bench.laboratory.evaluate(5, model) for model in (after, alone))
     assert before * 0.95 <= harmed < before
 
@@ -182,7 +185,7 @@ def test_a_back_door_opens_for_the_trigger_and_leaves_the_rest_alone() -> None:
     model = bench.base
     for number in range(1, 7):
         published, _ = bench.malice.craft(replace(bench.situation, base=model, round=Round(number)))
-        model = bench.laboratory.aggregate(model, [published.digest])
+        model = bench.aggregate(model, published.digest)
     assert task.measure_backdoor(bench.laboratory.load_module(model), device=device) > 0.9
     assert bench.laboratory.evaluate(0, model) > 800_000
 

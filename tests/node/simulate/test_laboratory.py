@@ -70,7 +70,8 @@ def test_artifacts_and_scores_are_those_of_separate_workers(tmp_path: Path, rule
     request = AggregateUpdates(base=str(base), updates=tuple(sources), candidate=str(candidate))
     aggregated = service.handle(request)
     assert isinstance(aggregated, UpdatesAggregated)
-    assert laboratory.aggregate(laboratory.initial_digest, digests) == aggregated.digest
+    references = [laboratory.get_reference(digest) for digest in digests]
+    assert laboratory.aggregate(laboratory.initial_digest, references) == aggregated.digest
     scored = service.handle(EvaluateModel(model=str(candidate)))
     assert isinstance(scored, ModelEvaluated)
     assert laboratory.evaluate(load.member_count - 1, aggregated.digest) == scored.score
@@ -90,7 +91,7 @@ def test_only_what_is_kept_stays() -> None:
     laboratory = Laboratory(LOAD)
     trained, _ = laboratory.train(0, Round(1), laboratory.initial_digest)
     update = laboratory.publish(laboratory.initial_digest, trained)
-    candidate = laboratory.aggregate(laboratory.initial_digest, [update.digest])
+    candidate = laboratory.aggregate(laboratory.initial_digest, [laboratory.get_reference(update.digest)])
     laboratory.keep([candidate])
     assert laboratory.get_weights(candidate) is not None
     with pytest.raises(KeyError):

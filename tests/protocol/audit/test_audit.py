@@ -109,8 +109,8 @@ def test_a_changed_reward_is_named_with_its_member_and_both_amounts() -> None:
     assert settled is not None
     member = settled.moves[0].member.hex()[:8]
     assert expect_failure(rewrite_record(change)).what == (
-        f"round 1: stake move 0: recorded REWARD_VOTE of 1000001 for member {member}, "
-        f"recomputed REWARD_VOTE of 1000000 for member {member}"
+        f"round 1: stake move 0: recorded REWARD_VOTE of 250001 for member {member}, "
+        f"recomputed REWARD_VOTE of 250000 for member {member}"
     )
 
 

@@ -134,18 +134,26 @@ def test_in_preset_paper_everybody_weighs_the_same() -> None:
     assert compute_draw_weights(Preset.PAPER, QUARTER, (Stake(1), Stake(64), Stake(10**15))) == (1, 1, 1)
 
 
-@pytest.mark.parametrize(("eligible", "proposers", "voters"), [(7, 3, 3), (10, 5, 5), (13, 6, 7), (14, 6, 7)])
+@pytest.mark.parametrize(("eligible", "proposers", "voters"), [(7, 3, 7), (10, 5, 9), (13, 6, 13), (14, 6, 13)])
 def test_of_a_network_that_shrinks_no_more_than_half_propose(eligible: int, proposers: int, voters: int) -> None:
-    """F16: evictions must not leave one voter to judge six updates."""
+    """F16: evictions must not leave few to judge who have no update of their own."""
     assert compute_role_counts(replace(Parameters(), proposer_count=6), eligible) == (proposers, voters)
 
 
 @pytest.mark.parametrize(
     ("eligible", "proposers", "voters"),
-    [(2, 1, 1), (3, 1, 1), (4, 2, 1), (5, 2, 3), (7, 2, 5), (8, 2, 5), (50, 2, 21)],
+    [(2, 1, 1), (3, 1, 3), (4, 2, 3), (5, 2, 5), (7, 2, 7), (8, 2, 7), (22, 2, 21), (50, 2, 21)],
 )
-def test_roles_are_counted_so_that_voters_are_odd_and_at_least_one(eligible: int, proposers: int, voters: int) -> None:
+def test_all_vote_as_far_as_voters_are_odd_and_not_too_many(eligible: int, proposers: int, voters: int) -> None:
     assert compute_role_counts(Parameters(), eligible) == (proposers, voters)
+
+
+@pytest.mark.parametrize(("eligible", "voters"), [(2, 1), (3, 1), (4, 1), (5, 3), (7, 5), (8, 5), (50, 21)])
+def test_in_preset_paper_those_vote_who_do_not_propose(eligible: int, voters: int) -> None:
+    parameters = replace(Parameters(), preset=Preset.PAPER)
+    assert compute_role_counts(parameters, eligible)[1] == voters
+    roles = draw_roles(parameters, make_digest("seed"), make_eligible(*[64] * eligible))
+    assert not set(roles.voters) & set(roles.proposers)
 
 
 def test_one_eligible_member_makes_no_round() -> None:
@@ -154,12 +162,21 @@ def test_one_eligible_member_makes_no_round() -> None:
 
 
 def test_roles_are_the_draws_order_cut_in_three() -> None:
-    parameters, eligible = Parameters(), make_eligible(*[64] * 8)
+    parameters, eligible = replace(Parameters(), voter_count_max=5), make_eligible(*[64] * 8)
     seed = make_digest("seed")
     roles = draw_roles(parameters, seed, eligible)
     order = [eligible[index][0] for index in compute_draw_order(seed, (64,) * 8)]
     assert [*roles.proposers, *roles.voters, *roles.standbys] == order
     assert (len(roles.proposers), len(roles.voters), len(roles.standbys)) == (2, 5, 1)
+
+
+def test_where_the_order_ends_it_begins_anew() -> None:
+    """F2: of eight members the six that do not propose vote, and the first proposer makes them odd."""
+    parameters, eligible = Parameters(), make_eligible(*[64] * 8)
+    seed = make_digest("seed")
+    roles = draw_roles(parameters, seed, eligible)
+    order = [eligible[index][0] for index in compute_draw_order(seed, (64,) * 8)]
+    assert (list(roles.proposers), list(roles.voters), roles.standbys) == (order[:2], [*order[2:], order[0]], ())
 
 
 def test_another_output_draws_other_roles() -> None:

@@ -131,8 +131,7 @@ def test_an_exhausted_member_is_not_drawn_until_it_bonds_again() -> None:
     assert member not in {entry.member for entry in builder.round.eligible}
     builder.add_payloads((member, Bond(amount=low)))
     assert member not in {entry.member for entry in builder.round.eligible}
-    builder.run_training()
-    builder.pass_deadline()
+    builder.run_round()
     assert member in {entry.member for entry in builder.round.eligible}
 
 

@@ -1,5 +1,7 @@
 """Model and lineage (F6, F10, F12): what each verdict does to the model, and what is recorded."""
 
+from dataclasses import replace
+
 from protocol.ledger.settlement import compute_lineage_digest
 from protocol.ledger.state import ACCEPTED_MODELS_MAX
 from protocol.outcomes import Verdict
@@ -81,7 +83,7 @@ def test_accepting_the_present_model_again_does_not_push_it_twice() -> None:
 
 
 def test_the_record_tells_the_whole_round() -> None:
-    builder = LedgerBuilder(make_founders(7))
+    builder = LedgerBuilder(make_founders(7), replace(Parameters(), voter_count_max=5))
     opened_ms = builder.round.opened_ms
     round_state = builder.run_to_sealing()
     no = make_ballot(round_state, is_accept=False, flags=(True, False))

@@ -8,7 +8,7 @@ from protocol.cards import CARD_VERSION, CardContent, sign_card
 from protocol.ledger.state import build_validator_set, get_account, get_connected_members, has_left
 from protocol.operations import Approve, Bond, Join, Leave, Payload, ReportEvidence, Unbond
 from protocol.outcomes import StakeMove, StakeReason
-from protocol.parameters import Parameters
+from protocol.parameters import Parameters, Preset
 from protocol.refusals import Refusal
 from protocol.units import Bps, Epoch, MemberId, Stake, View
 from tests.founders import STAKE, make_founders
@@ -108,8 +108,12 @@ def test_with_nobody_left_the_old_validators_go_on(builder: LedgerBuilder) -> No
     assert get_weights(builder) == {keys.member: STAKE for keys in builder.founders}
 
 
-def test_a_newcomer_is_admitted_when_the_epoch_ends(builder: LedgerBuilder) -> None:
-    """L9, L2: its bond is created, and it has a weight and can be drawn."""
+def test_a_newcomer_is_admitted_when_the_epoch_ends() -> None:
+    """L9, L2: its bond is created, and it has a weight and can be drawn.
+
+    In preset ``paper`` a silent round of four is over before the newcomer leads, whose keys are not at hand here.
+    """
+    builder = LedgerBuilder(make_founders(4), replace(PARAMETERS, preset=Preset.PAPER))
     supply = builder.state.supply
     for number, payload in ((0, NEWCOMER), (1, APPROVE), (2, APPROVE)):
         assert send(builder, number, payload) is Refusal.NONE

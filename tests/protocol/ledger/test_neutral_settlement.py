@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.errors import InvariantViolation
-from protocol.ledger.money import compute_scaled
+from protocol.ledger.money import compute_by_margin, compute_scaled
 from protocol.ledger.state import get_account
 from protocol.operations import Ballot
 from protocol.outcomes import RoundRecord, StakeReason, Verdict
@@ -14,7 +14,7 @@ from protocol.units import MemberId, Stake
 from tests.founders import STAKE, make_founders
 from tests.helpers import LedgerBuilder, make_ballot, make_digest
 
-RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000))
+RICH = replace(Parameters(), treasury_initial=Stake(1_000_000_000), voter_count_max=5)
 Total = dict[tuple[MemberId, StakeReason], int]
 
 
@@ -85,7 +85,7 @@ def test_the_minority_is_slashed_whatever_the_verdict() -> None:
         for member in round_state.voters[:3]:
             assert moves[member, StakeReason.REWARD_VOTE] == RICH.reward_vote
         for member in round_state.voters[3:]:
-            assert moves[member, StakeReason.SLASH_VOTE] == RICH.slash_vote
+            assert moves[member, StakeReason.SLASH_VOTE] == RICH.slash_vote // 5
 
 
 def test_a_right_judgement_earns_the_same_whatever_the_verdict() -> None:
@@ -105,7 +105,7 @@ def test_who_accepted_another_candidate_is_in_the_minority() -> None:
     other = make_ballot(round_state, candidate=make_digest("other"))
     record = run(builder, *[make_ballot(round_state)] * 4, other)
     assert record.verdict is Verdict.ACCEPT
-    assert get_moves(record)[round_state.voters[4], StakeReason.SLASH_VOTE] == RICH.slash_vote
+    assert get_moves(record)[round_state.voters[4], StakeReason.SLASH_VOTE] == RICH.slash_vote * 3 // 5
 
 
 def test_without_a_majority_nobodys_vote_is_paid_or_slashed() -> None:
@@ -135,40 +135,64 @@ def test_who_was_drawn_and_silent_is_slashed() -> None:
 def test_a_void_round_costs_the_silent_and_nobody_else() -> None:
     builder = make_builder()
     round_state = builder.round
-    record = builder.run_sealing({round_state.voters[0]: make_ballot(round_state)}).settled
+    outcome = builder.run_sealing({round_state.voters[0]: make_ballot(round_state)})
+    assert outcome.settled is None, "the proposers stand by"
+    record = builder.pass_deadline().settled
     assert record is not None
-    assert get_moves(record) == expect(round_state.voters[1:], StakeReason.SLASH_ABSENT, RICH.slash_absent)
+    silent = (*round_state.voters[1:], *round_state.proposers)
+    assert get_moves(record) == expect(silent, StakeReason.SLASH_ABSENT, RICH.slash_absent)
 
 
 def test_voters_of_a_round_that_ended_in_training_are_not_silent() -> None:
     builder = LedgerBuilder(make_founders(7), RICH)
     builder.run_draw()
-    proposers = builder.round.proposers
+    first, second = builder.round.proposers
+    builder.pass_deadline()
+    silent = (first, second, *builder.round.proposers)
     record = builder.pass_deadline().settled
     assert record is not None
-    assert (record.silent, set(get_moves(record))) == (proposers, {(m, StakeReason.SLASH_ABSENT) for m in proposers})
+    assert (record.silent, set(get_moves(record))) == (silent, {(m, StakeReason.SLASH_ABSENT) for m in silent})
 
 
 def test_rewards_are_paid_from_what_the_same_round_slashed() -> None:
-    parameters = replace(Parameters(), reward_vote=Stake(2_000_000))
+    parameters = replace(Parameters(), reward_vote=Stake(2_000_000), voter_count_max=5)
     builder = make_builder(parameters)
     round_state = builder.round
     record = run(builder, *[make_ballot(round_state)] * 4, make_ballot(round_state, is_accept=False))
     moves = get_moves(record)
     due = 4 * 2_000_000 + 2 * parameters.reward_update
-    assert due > parameters.slash_vote
-    assert moves[round_state.voters[0], StakeReason.REWARD_VOTE] == 2_000_000 * parameters.slash_vote // due
-    assert moves[round_state.proposers[0], StakeReason.REWARD_UPDATE] == 1_000_000 * parameters.slash_vote // due
-    assert builder.state.treasury == parameters.slash_vote - sum(
+    slashed = parameters.slash_vote * 3 // 5
+    assert due > slashed
+    assert moves[round_state.voters[0], StakeReason.REWARD_VOTE] == 2_000_000 * slashed // due
+    assert moves[round_state.proposers[0], StakeReason.REWARD_UPDATE] == 1_000_000 * slashed // due
+    assert builder.state.treasury == slashed - sum(
         amount for (_, reason), amount in moves.items() if reason is not StakeReason.SLASH_VOTE
     )
     assert 0 <= builder.state.treasury < 6
 
 
 def test_an_empty_treasury_pays_nothing_and_records_nothing() -> None:
-    builder = make_builder(Parameters())
+    builder = make_builder(replace(Parameters(), voter_count_max=5))
     round_state = builder.round
     assert run(builder, *[make_ballot(round_state)] * 5).moves == ()
+
+
+@pytest.mark.parametrize(("flag_count", "slashed"), [(5, 12_000_000), (4, 7_200_000), (3, 2_400_000)])
+def test_a_condemned_update_costs_the_more_the_clearer_the_voters_are(flag_count: int, slashed: int) -> None:
+    builder = make_builder()
+    round_state = builder.round
+    flagging, sparing = make_ballot(round_state, flags=(True, False)), make_ballot(round_state)
+    record = run(builder, *[flagging] * flag_count, *[sparing] * (5 - flag_count))
+    assert get_moves(record)[round_state.updates[0].member, StakeReason.SLASH_UPDATE] == slashed
+
+
+def test_a_margin_is_one_of_a_majority() -> None:
+    assert [compute_by_margin(Stake(10), count=count, total=3) for count in (2, 3)] == [3, 10]
+    for count in (0, 1, 4):
+        with pytest.raises(InvariantViolation, match="no majority"):
+            compute_by_margin(Stake(10), count=count, total=3)
+    with pytest.raises(InvariantViolation, match="no majority"):
+        compute_by_margin(Stake(10), count=2, total=4)
 
 
 @pytest.mark.parametrize(("treasury", "paid"), [(100, 10), (60, 10), (59, 9), (30, 5), (0, 0)])
@@ -186,11 +210,9 @@ def test_moves_record_what_really_moved() -> None:
     parameters = replace(Parameters(), slash_absent=Stake(10 * STAKE))
     builder = LedgerBuilder(make_founders(7), parameters)
     builder.run_draw()
-    proposers = builder.round.proposers
-    record = builder.pass_deadline().settled
-    assert record is not None
-    assert get_moves(record) == expect(proposers, StakeReason.SLASH_ABSENT, STAKE)
-    assert builder.state.treasury == 2 * STAKE
+    record = builder.pass_deadlines()
+    assert get_moves(record) == expect(record.silent, StakeReason.SLASH_ABSENT, STAKE)
+    assert builder.state.treasury == len(record.silent) * STAKE
 
 
 def test_several_rounds_of_slashes_never_underflow() -> None:

@@ -17,7 +17,8 @@ from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_manifest
 
 @pytest.fixture
 def builder() -> LedgerBuilder:
-    return LedgerBuilder(make_founders(7))
+    """Of the seven members two propose and five vote."""
+    return LedgerBuilder(make_founders(7), replace(Parameters(), voter_count_max=5))
 
 
 def get_phase(state: LedgerState) -> Phase | None:
@@ -87,9 +88,11 @@ def test_training_without_enough_updates_is_void_at_the_deadline() -> None:
     builder.run_draw()
     silent, present = builder.round.proposers
     builder.add_payloads((present, make_manifest(builder.round, artifact=make_digest("update"))))
+    assert builder.pass_deadline().settled is None, "a standby has another deadline"
+    standby = builder.round.proposers[0]
     record = builder.pass_deadline().settled
     assert record is not None
-    assert (record.verdict, record.silent, record.update_members) == (Verdict.VOID, (silent,), (present,))
+    assert (record.verdict, record.silent, record.update_members) == (Verdict.VOID, (silent, standby), (present,))
     assert builder.round.round == 2
 
 
@@ -120,11 +123,14 @@ def test_sealing_ends_at_the_deadline_with_half_of_the_voters(builder: LedgerBui
     assert (record.verdict, record.silent) == (Verdict.ACCEPT, round_state.voters[3:])
 
 
-def test_with_fewer_than_half_of_the_voters_sealed_the_round_is_void_at_once(builder: LedgerBuilder) -> None:
+def test_with_fewer_than_half_of_the_voters_sealed_even_with_standbys_the_round_is_void(builder: LedgerBuilder) -> None:
     round_state = builder.run_to_sealing()
-    record = builder.run_sealing({member: make_ballot(round_state) for member in round_state.voters[:2]}).settled
+    builder.run_sealing({member: make_ballot(round_state) for member in round_state.voters[:2]})
+    assert builder.round.voters == (*round_state.voters[:2], *round_state.proposers, round_state.voters[4])
+    record = builder.pass_deadline().settled
     assert record is not None
-    assert (record.verdict, record.silent) == (Verdict.VOID, round_state.voters[2:])
+    silent = (*round_state.voters[2:4], *round_state.proposers, round_state.voters[4])
+    assert (record.verdict, record.silent) == (Verdict.VOID, silent)
     assert builder.round.phase is Phase.DRAW
 
 
@@ -162,7 +168,7 @@ def test_a_round_waits_for_enough_members_and_opens_when_they_are_there() -> Non
     builder = LedgerBuilder(make_founders(2))
     member = builder.founders[0].member
     builder.add_payloads((member, Unbond(amount=STAKE)))
-    builder.pass_deadline()
+    builder.pass_deadlines()
     assert (builder.state.round, builder.state.next_round) == (None, 2)
     builder.add_block()
     assert builder.state.round is None

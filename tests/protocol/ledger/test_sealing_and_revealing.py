@@ -6,6 +6,7 @@ import pytest
 
 from protocol.operations import Ballot, Payload, SealBallot, compute_seal
 from protocol.outcomes import Phase
+from protocol.parameters import Parameters
 from protocol.refusals import Refusal
 from protocol.units import MemberId, Round
 from tests.founders import make_founders
@@ -14,7 +15,7 @@ from tests.helpers import LedgerBuilder, make_ballot, make_digest, make_reveal, 
 
 @pytest.fixture
 def builder() -> LedgerBuilder:
-    builder = LedgerBuilder(make_founders(7))
+    builder = LedgerBuilder(make_founders(7), replace(Parameters(), voter_count_max=5))
     builder.run_to_sealing()
     return builder
 

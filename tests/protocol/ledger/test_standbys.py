@@ -6,7 +6,7 @@ import pytest
 
 from protocol.operations import SealBallot
 from protocol.outcomes import Phase, Replacement, RoundRecord, StakeReason, Verdict
-from protocol.parameters import Parameters
+from protocol.parameters import Parameters, Preset
 from protocol.refusals import Refusal
 from protocol.units import MemberId
 from tests.founders import make_founders
@@ -76,8 +76,18 @@ def test_with_enough_updates_nobody_is_replaced() -> None:
     assert (builder.round.phase, builder.round.replacements) == (Phase.SEAL, ())
 
 
-def test_without_standbys_a_round_is_void_at_once() -> None:
+def test_without_standbys_voters_take_the_places_of_proposers_too() -> None:
     builder = make_builder(Parameters())
+    drawn = builder.round
+    assert drawn.standbys == ()
+    builder.pass_deadline()
+    free = tuple(member for member in drawn.voters if member not in drawn.proposers)
+    assert (builder.round.proposers, builder.round.voters) == (free[:2], drawn.voters)
+
+
+def test_in_preset_paper_a_round_without_standbys_is_void_at_once() -> None:
+    """Nobody has two roles there."""
+    builder = make_builder(replace(Parameters(), preset=Preset.PAPER))
     assert builder.round.standbys == ()
     settled = builder.pass_deadline().settled
     assert settled is not None
@@ -85,7 +95,7 @@ def test_without_standbys_a_round_is_void_at_once() -> None:
 
 
 def test_where_standbys_are_too_few_those_that_remain_may_still_answer() -> None:
-    builder = make_builder(Parameters(), count=4)
+    builder = make_builder(replace(Parameters(), preset=Preset.PAPER), count=4)
     first, second = builder.round.proposers
     (standby,) = builder.round.standbys
     builder.pass_deadline()
@@ -170,8 +180,8 @@ def test_proposers_and_voters_of_one_round_may_be_replaced() -> None:
     builder.pass_deadline()
     submit(builder, drawn.standbys[0])
     seal(builder)
-    assert builder.round.voters == (drawn.standbys[1], drawn.standbys[2], drawn.voters[2])
-    assert [entry.phase for entry in builder.round.replacements] == [Phase.TRAIN, Phase.SEAL, Phase.SEAL]
+    assert builder.round.voters == (drawn.standbys[1], drawn.standbys[2], drawn.standbys[0])
+    assert [entry.phase for entry in builder.round.replacements] == [Phase.TRAIN, *[Phase.SEAL] * 3]
 
 
 def test_in_the_retrial_nobody_is_replaced() -> None:

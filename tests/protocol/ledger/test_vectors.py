@@ -25,6 +25,7 @@ PARAMETERS = Parameters(
     voter_count_max=21,
     updates_min=1,
     tolerance_bps=Bps(500),
+    screening_bps=Bps(10),
     draw_weight_max_bps=Bps(2_500),
     stake_initial=Stake(64_000_000),
     treasury_initial=Stake(0),
