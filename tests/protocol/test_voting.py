@@ -82,11 +82,11 @@ def test_a_voter_accepts_down_to_the_tolerance(builder: LedgerBuilder, score: in
 
 
 @pytest.mark.parametrize("candidate_score", [900_000, 100_000])
-@pytest.mark.parametrize(("score", "is_flagged"), [(899_100, False), (899_099, True)])
+@pytest.mark.parametrize(("score", "is_flagged"), [(898_200, False), (898_199, True)])
 def test_a_voter_screens_every_update_whatever_it_says_of_the_candidate(
     builder: LedgerBuilder, candidate_score: int, score: int, is_flagged: bool
 ) -> None:
-    """F8: an eighth of an update may cost a thousandth of the base's 0.9."""
+    """F8: an eighth of an update may cost two thousandths of the base's 0.9."""
     desk = make_voter(builder)
     bad = builder.round.updates[1].manifest.artifact_digest
     desk.scores = {CANDIDATE: candidate_score, make_digest("share", bad): score}

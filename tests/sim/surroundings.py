@@ -265,7 +265,7 @@ class Surroundings:
                 self._bad.update([digest] if self._bad.intersection(parts) else [])
                 return digest, CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=digest)
             case EvaluateModel(model_digest=digest):
-                # Below a thousandth, which is what a voter lets a share of an update cost (F8).
+                # By less than two thousandths, which is what a voter lets a share of an update cost (F8).
                 jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 500
                 is_bad = self.manners.get(node.index) is not Manner.POISONING and digest in self._bad
                 score = Ppm((100_000 if is_bad else 600_000) + jitter)
