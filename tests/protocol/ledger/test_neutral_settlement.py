@@ -132,6 +132,23 @@ def test_who_was_drawn_and_silent_is_slashed() -> None:
         assert moves[member, StakeReason.SLASH_ABSENT] == RICH.slash_absent
 
 
+def test_who_is_silent_in_two_roles_pays_once_and_is_paid_for_neither() -> None:
+    """Of three members one proposes, and all vote: in the place of the silent one another one trains."""
+    builder = LedgerBuilder(make_founders(3), replace(RICH, voter_count_max=3))
+    builder.run_draw()
+    (absent,) = builder.round.proposers
+    builder.pass_deadline()
+    builder.run_training()
+    ballots = {member: make_ballot(builder.round) for member in builder.round.voters if member != absent}
+    builder.run_sealing(ballots)
+    record = builder.run_revealing(ballots).settled
+    assert record is not None
+    assert (record.verdict, record.silent) == (Verdict.ACCEPT, (absent,))
+    assert [(move.reason, move.amount) for move in record.moves if move.member == absent] == [
+        (StakeReason.SLASH_ABSENT, RICH.slash_absent)
+    ]
+
+
 def test_a_void_round_costs_the_silent_and_nobody_else() -> None:
     builder = make_builder()
     round_state = builder.round
