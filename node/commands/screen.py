@@ -172,12 +172,9 @@ def _describe_part(status: JsonObject, name: str) -> tuple[str, str]:
     if status["round"] is None:
         return "", ""
     current = get_object(status["round"])
-    if name in get_list(current["proposers"]):
-        return "proposer", "submitted" if name in get_list(current["submitted"]) else ""
-    if name in get_list(current["voters"]):
-        steps = [word for word in ("sealed", "revealed") if name in get_list(current[word])]
-        return "voter", steps[-1] if steps else ""
-    return "", ""
+    roles = [role for role in ("proposer", "voter") if name in get_list(current[f"{role}s"])]
+    steps = [word for word in ("submitted", "sealed", "revealed") if name in get_list(current[word])]
+    return ", ".join(roles), steps[-1] if steps else ""
 
 
 def _draw_rounds(picture: Picture) -> Table:

@@ -72,7 +72,8 @@ def _draw_members(scene: Scene) -> Table:
     for name in scene.plan.names:
         stake = scene.stakes.get(name, scene.plan.stake_initial)
         filled = round(BAR_CELLS * stake / max(highest, scene.plan.stake_initial))
-        role = "proposer" if name in scene.proposers else "voter" if name in scene.voters else ""
+        drawn = (("proposer", scene.proposers), ("voter", scene.voters))
+        role = ", ".join(role for role, members in drawn if name in members)
         is_malicious = name in scene.plan.malicious_names
         style = "red" if is_malicious else ""
         label = f"{name} ({scene.plan.attack.value})" if is_malicious else name

@@ -52,7 +52,7 @@ class SimulationPlan:
     proposer_count: int | None = None
     """None: in preset ``paper`` a tenth of the members, else three tenths, or as many as the rule needs."""
     voter_count_max: int | None = None
-    """None: 21 at most, of those that do not propose."""
+    """None: 21 at most."""
     settings: tuple[str, ...] = ()
     """Further network parameters as ``name=value``."""
     seed: int = 1

@@ -2,8 +2,9 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from node.attacks import BallotKind
 from node.cards import make_card
@@ -27,6 +28,8 @@ from protocol.outcomes import RoundRecord
 from protocol.parameters import Parameters, get_aggregation_choice
 from protocol.units import SCORE_WHOLE, Digest, Millis
 
+Inspect: TypeAlias = Callable[[Laboratory, RoundRecord], None]
+
 CREATED_MS: Final = Millis(1_700_000_000_000)
 _SECRET_BYTES: Final = 32
 
@@ -39,10 +42,12 @@ class _Recorder:
     laboratory: Laboratory
     parameters: Parameters
     on_round: OnRound
+    inspect: Inspect
     rounds: list[RoundResult] = field(default_factory=list)
 
     def note(self, record: RoundRecord, state: LedgerState) -> None:
         """Note a round and the ledger after it."""
+        self.inspect(self.laboratory, record)
         accounts = state.accounts
         self.rounds.append(
             RoundResult(
@@ -58,12 +63,18 @@ class _Recorder:
         self.on_round(record, state)
 
 
-def run_simulation(plan: SimulationPlan, *, on_round: OnRound = lambda _record, _state: None) -> SimulationResult:
+def run_simulation(
+    plan: SimulationPlan,
+    *,
+    on_round: OnRound = lambda _record, _state: None,
+    inspect: Inspect = lambda _laboratory, _record: None,
+) -> SimulationResult:
     """Run a simulation; the same plan gives the same result, but for the times.
 
     Args:
         plan: What to run.
         on_round: Called after every settled round, with its record and the ledger.
+        inspect: Called with the laboratory, which still has the round's updates, and the record.
 
     Raises:
         ConfigError: The plan makes no sense, or the task cannot be used.
@@ -75,7 +86,7 @@ def run_simulation(plan: SimulationPlan, *, on_round: OnRound = lambda _record, 
     keys = make_keys(plan)
     genesis = _found(plan, parameters, laboratory, keys)
     members = tuple(entry.signing.member for entry in keys)
-    recorder = _Recorder(plan=plan, laboratory=laboratory, parameters=parameters, on_round=on_round)
+    recorder = _Recorder(plan=plan, laboratory=laboratory, parameters=parameters, on_round=on_round, inspect=inspect)
     score_initial = compute_mean_score(laboratory, plan, genesis.model_digest)
     inverting = frozenset(plan.malicious) if plan.scenario.ballot is BallotKind.INVERTED else frozenset()
     with share_pure_work():
