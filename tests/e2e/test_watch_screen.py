@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import trio
 
 from node.json_values import get_object
 from node.testnet import NodeSpec, open_testnet
 from tests.e2e.networks import copy_homes, wait_rounds
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 A_DUTY = re.compile("proposer|voter|draw")
 AN_ENDED_ROUND = re.compile(r"^ *(\d+)  . (?:accept|reject|void)", re.MULTILINE)
@@ -108,6 +109,7 @@ def follow_two_rounds(home: Path) -> Terminal:
         return terminal
 
 
+@pytest.mark.timeout(400)
 async def test_the_screen_follows_the_rounds_and_leaves_the_terminal_as_it_was(
     pair: tuple[NodeSpec, ...], tmp_path: Path
 ) -> None:
