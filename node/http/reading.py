@@ -132,6 +132,8 @@ class Reading:
 
     def _keep(self, number: int, record: JsonObject) -> None:
         self._rounds[number] = record
+        # Or what stands in this answer would be the first to go.
+        self._rounds.move_to_end(number)
         while len(self._rounds) > ROUNDS_KEPT_MAX:
             self._rounds.popitem(last=False)
 

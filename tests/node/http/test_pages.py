@@ -5,6 +5,7 @@ import re
 import pytest
 
 from node.control_desk import ROUNDS_MAX
+from node.http import reading
 from node.http.openapi import ENDPOINTS
 from node.json_values import get_list, get_object
 from node.observations import describe_round
@@ -67,6 +68,17 @@ async def test_rounds_are_paged_and_the_latest_come_without_a_first() -> None:
         assert await site.get_json("/api/v1/rounds?from_round=2&limit=2") == everything[1:3]
         assert await site.get_json("/api/v1/rounds?from_round=5") == []
         assert await site.get_json("/api/v1/rounds/3") == everything[2]
+
+
+async def test_rounds_read_before_are_not_lost_to_those_read_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ROUNDS_KEPT_MAX", 3)
+    builder = LedgerBuilder(founders=FOUNDERS)
+    for _ in range(4):
+        builder.run_round()
+    async with open_site(builder) as site:
+        for query in ("from_round=1&limit=1", "from_round=3&limit=2", "from_round=1&limit=3"):
+            described = [get_object(record) for record in get_list(await site.get_json(f"/api/v1/rounds?{query}"))]
+        assert [record["round"] for record in described] == [1, 2, 3]
 
 
 async def test_rounds_that_settle_later_appear() -> None:
