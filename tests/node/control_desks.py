@@ -38,6 +38,7 @@ class Desk:
     builder: LedgerBuilder
     network: MemoryNetwork
     informant: Informant
+    store: MemoryStore
     submitted: list[Payload] = field(default_factory=list)
     """What the ledger was asked for."""
     sent: list[JsonValue] = field(default_factory=list)
@@ -103,4 +104,12 @@ async def open_desk(builder: LedgerBuilder, *, me: MemberId = ME, silence: str |
             measure_score=measure_score,
             submit=submit,
         )
-        yield Desk(desk=desk, hub=hub, builder=builder, network=network, informant=informant, submitted=submitted)
+        yield Desk(
+            desk=desk,
+            hub=hub,
+            builder=builder,
+            network=network,
+            informant=informant,
+            store=store,
+            submitted=submitted,
+        )
