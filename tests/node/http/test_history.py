@@ -174,5 +174,24 @@ async def test_stake_stays_right_when_observations_were_lost() -> None:
         for built in book.builder.blocks:
             hub.publish(observe(built))
         await trio.testing.wait_all_tasks_blocked()
+        book.run_round()
+        hub.publish(observe(book.builder.blocks[-1]))
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [point.totals for point in recorder.history.points] == book.noted
+    assert recorder.verdicts == {Verdict.REJECT: 1, Verdict.ACCEPT: 1}
+
+
+async def test_a_phase_whose_end_was_lost_is_not_timed() -> None:
+    book = Book()
+    book.run_round()
+    built = book.builder.blocks
+    entered = [
+        PhaseEntered(
+            round=Round(1), phase=phase, attempt=0, deadline_ms=Millis(0), proposers=(), voters=(), replaced=()
+        )
+        for phase in (Phase.TRAIN, Phase.REVEAL)
+    ]
+    recorder = await record(book, [observe(built[0]), entered[0], observe(built[2]), entered[1], observe(built[3])])
+    assert sum(recorder.durations[Phase.TRAIN].counts) == 0
+    assert sum(recorder.durations[Phase.REVEAL].counts) == 1
