@@ -79,9 +79,10 @@ async def test_rounds_read_before_are_not_lost_to_those_read_with_them(monkeypat
     for _ in range(4):
         builder.run_round()
     async with open_site(builder) as site:
-        for query in ("from_round=1&limit=1", "from_round=3&limit=2", "from_round=1&limit=3"):
-            described = [get_object(record) for record in get_list(await site.get_json(f"/api/v1/rounds?{query}"))]
-        assert [record["round"] for record in described] == [1, 2, 3]
+        for query in ("from_round=1&limit=1", "from_round=3&limit=2"):
+            await site.get_json(f"/api/v1/rounds?{query}")
+        described = get_list(await site.get_json("/api/v1/rounds?from_round=1&limit=3"))
+        assert [get_object(record)["round"] for record in described] == [1, 2, 3]
 
 
 async def test_rounds_that_settle_later_appear() -> None:
