@@ -1,7 +1,7 @@
 """What an operator should look at now, each in one sentence, and whether the node is ready.
 
 An alert that blocks means that the member does not take part: it is why ``/readyz`` answers 503. Alerts are computed
-from the present whenever somebody asks, so one that is over is gone.
+from the present whenever somebody asks, so one that is over is gone; but an offence is told until the node restarts.
 """
 
 from collections.abc import Iterator

@@ -73,7 +73,7 @@ def compute_past(
         if outcome.settled is not None:
             points.append(_make_point(height, outcome, held))
         for move in _get_moves(outcome):
-            held[move.member] = Stake(held[move.member] - compute_change(move))
+            held[move.member] = Stake(held.get(move.member, 0) - compute_change(move))
             if move.reason is StakeReason.MINT:
                 # Before its bond was made the newcomer had no account, unless it came back with what it had left.
                 held = {member: stake for member, stake in held.items() if member != move.member or stake}

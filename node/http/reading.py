@@ -63,8 +63,15 @@ class Reading:
         return self.recorder.history.describe(build_names(self._get_state()))
 
     def describe_model(self) -> JsonObject:
-        """Return the current model and its lineage."""
-        return self._present.informant.describe_model()
+        """Return the current model and its lineage, and this node's scores of models that the ledger has accepted.
+
+        Its score of an open round's candidate is its ballot, which nobody may know before it is revealed (F8).
+        """
+        model = self._present.informant.describe_model()
+        lineage = [get_object(entry)["model"] for entry in get_list(model["lineage"])]
+        told = {model["genesis_digest"], model["digest"], *get_list(model["accepted"]), *lineage}
+        scores = {digest: score for digest, score in get_object(model["scores"]).items() if digest in told}
+        return {**model, "scores": scores}
 
     def describe_newcomers(self) -> JsonObject:
         """Return who waits to be admitted."""
@@ -132,6 +139,8 @@ class Reading:
 
     def _keep(self, number: int, record: JsonObject) -> None:
         self._rounds[number] = record
+        # Or what stands in this answer would be the first to go.
+        self._rounds.move_to_end(number)
         while len(self._rounds) > ROUNDS_KEPT_MAX:
             self._rounds.popitem(last=False)
 

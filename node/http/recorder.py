@@ -94,6 +94,8 @@ class Recorder:
         self.blocks: deque[SeenBlock] = deque(maxlen=BLOCKS_MAX)
         self.failures: deque[SeenFailure] = deque(maxlen=FAILURES_MAX)
         self.failed_views = 0
+        self._counted_round = get_state().rounds_settled
+        """The last round whose verdict was counted, or settled before there was somebody to count."""
         self.verdicts: Counter[Verdict] = Counter()
         self.durations = {phase: PhaseDurations() for phase in Phase}
         self.offenders: set[MemberId] = set()
@@ -118,6 +120,9 @@ class Recorder:
         outcomes = await self._read_outcomes(first, state.height)
         totals = compute_totals(state)
         self.history.restart(state.height, totals, compute_past(totals, outcomes))
+        for _, outcome in reversed(outcomes):
+            if outcome.settled is not None:
+                self._count_verdict(outcome.settled)
 
     async def _make_up_for_missed(self, watcher: Watcher) -> None:
         """Read the past again if observations were lost: without their movements the present would be wrong."""
@@ -146,6 +151,9 @@ class Recorder:
                 pass
 
     def _note_block(self, executed: BlockExecuted) -> None:
+        if self.blocks and executed.height != self.blocks[-1].height + 1:
+            # What was lost may have ended the phase.
+            self._phase = None
         self.blocks.append(
             SeenBlock(
                 height=executed.height,
@@ -161,9 +169,14 @@ class Recorder:
             self._note_settled(executed.outcome.settled)
 
     def _note_settled(self, record: RoundRecord) -> None:
-        self.verdicts[record.verdict] += 1
+        self._count_verdict(record)
         self._end_phase()
         self._phase = None
+
+    def _count_verdict(self, record: RoundRecord) -> None:
+        if record.round > self._counted_round:
+            self._counted_round = record.round
+            self.verdicts[record.verdict] += 1
 
     def _end_phase(self) -> None:
         if self._phase is not None:

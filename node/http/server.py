@@ -24,7 +24,9 @@ from node.http.faults import page_faults
 
 CONNECTIONS_MAX: Final = 128
 SEND_WAIT_S: Final = 5.0
-"""How long a reader may take nothing before it is cut off."""
+"""How long a reader may take nothing, or less than a piece, before it is cut off."""
+PIECE_BYTES: Final = 1 << 16
+"""So much is sent at once, since the wait above is for each piece: a large answer may take longer on a slow line."""
 REQUEST_WAIT_S: Final = 5
 """How long a connection may be idle before, and between, requests."""
 BACKLOG: Final = 64
@@ -41,8 +43,9 @@ class _BoundedStream:
 
     async def send_all(self, data: bytes) -> None:
         try:
-            with trio.fail_after(SEND_WAIT_S):
-                await self._stream.send_all(data)
+            for start in range(0, len(data), PIECE_BYTES):
+                with trio.fail_after(SEND_WAIT_S):
+                    await self._stream.send_all(data[start : start + PIECE_BYTES])
         except trio.TooSlowError as error:
             self._stream.socket.close()
             raise trio.BrokenResourceError("the reader takes nothing") from error
@@ -70,11 +73,26 @@ class HttpServer:
         self._config.include_server_header = False
         self._config.keep_alive_timeout = REQUEST_WAIT_S
         self._context = WorkerContext(None)
-        self.connection_count = 0
+        self._streams: set[trio.SocketStream] = set()
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._streams)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.serve_listeners(self._serve, list(self._listeners))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cut_off_at_the_end)
+            await trio.serve_listeners(self._serve, list(self._listeners))
+
+    async def _cut_off_at_the_end(self) -> None:
+        """Let the daemon's end wait for no reader: it does not reach a send, which Hypercorn shields."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for stream in self._streams:
+                stream.socket.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; where no page did, Hypercorn says 500."""
@@ -86,13 +104,13 @@ class HttpServer:
             _log.debug("connection_refused", count=self.connection_count)
             await trio.aclose_forcefully(stream)
             return
-        self.connection_count += 1
+        self._streams.add(stream)
         try:
             with page_faults("serve"):
                 bounded = cast("trio.SSLStream[trio.SocketStream]", _BoundedStream(stream))
                 await TCPServer(self._wrapped, self._config, self._context, ConnectionState({}), bounded).run()
         finally:
-            self.connection_count -= 1
+            self._streams.discard(stream)
             stream.socket.close()
 
 

@@ -123,6 +123,8 @@ def check_plan(plan: SimulationPlan) -> None:
         raise ConfigError(f"--fraction {plan.fraction} of the members are to attack: say how with --attack")
     if plan.attack != "none" and plan.malicious_count == 0 and plan.fraction > 0.0:
         raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is nobody: give more")
+    if plan.malicious_count >= plan.node_count:
+        raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is everybody: give less")
     if plan.strength is not None and plan.scenario.update not in DEFAULT_STRENGTHS:
         known = ", ".join(kind.value for kind in DEFAULT_STRENGTHS)
         raise ConfigError(f"--strength: {plan.attack} has none; these have: {known}")

@@ -49,7 +49,8 @@ def draw_plots(runs: Sequence[FiledRun], directory: Path) -> list[Path]:
         files += _save(_draw_scores(chosen), directory, f"score-{attack}-{fraction:g}")
     for group, members in groups.items():
         if group.attack != "none":
-            name = f"stake-{group.attack}-{group.fraction:g}-{describe_group(group)}-{group.task}-{group.nodes}"
+            data = f"{group.task}-{group.split}-{group.nodes}"
+            name = f"stake-{group.attack}-{group.fraction:g}-{describe_group(group)}-{data}"
             files += _save(_draw_stakes(group, members), directory, name)
     return files + _save(_draw_heat_map(runs), directory, "final-scores")
 
@@ -120,7 +121,7 @@ def _draw_heat_map(runs: Sequence[FiledRun]) -> "Figure":
                 # The colours of high values are light.
                 ink = "white" if value < middle else "black"
                 axes.text(x, y, f"{value:.3f}", ha="center", va="center", color=ink, fontsize="x-small")
-    figure.colorbar(image, label="final score, mean over seeds")
+    figure.colorbar(image, label="final score, mean over runs")
     return figure
 
 

@@ -1,9 +1,11 @@
 """Tables of a matrix's results, in Markdown: means over seeds, with the spread."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from node.json_values import JsonValue
 from node.simulate.archive import FiledRun
 
 
@@ -19,7 +21,22 @@ class Group:
     preset: str
     rule: str
     nodes: int
+    variant: str = ""
+    """What else tells it from others of the same label, in the words of a matrix; nothing where nothing else does."""
 
+
+_VARIED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "strength": "strength",
+        "ballots": "ballots",
+        "proposer_count": "proposers",
+        "voter_count_max": "voters",
+        "round_count": "rounds",
+        "task_params": "param",
+        "settings": "set",
+    }
+)
+"""The plan's fields that a variant may name, and their words."""
 
 _LAST_ROUNDS: Final = 10
 """Where updates are joined without a gate, one round more or less can mean a good or a bad model."""
@@ -43,10 +60,16 @@ def get_group(run: FiledRun) -> Group:
 
 def group_runs(runs: Sequence[FiledRun]) -> Groups:
     """Return the runs by group, sorted."""
-    groups: Groups = {}
+    alike: Groups = {}
     for run in sorted(runs, key=lambda run: (get_group(run), run.get_number("seed"))):
-        groups.setdefault(get_group(run), []).append(run)
-    return groups
+        alike.setdefault(get_group(run), []).append(run)
+    groups: Groups = {}
+    for group, members in alike.items():
+        varied = [name for name in _VARIED if any(run.plan.get(name) != members[0].plan.get(name) for run in members)]
+        for run in members:
+            words = (_describe_choice(_VARIED[name], run.plan.get(name)) for name in varied)
+            groups.setdefault(replace(group, variant=", ".join(filter(None, words))), []).append(run)
+    return dict(sorted(groups.items()))
 
 
 def format_report(title: str, runs: Sequence[FiledRun]) -> str:
@@ -72,8 +95,16 @@ def format_spread(values: Sequence[float], digits: int) -> str:
 
 
 def describe_group(group: Group) -> str:
-    """Return the name of what defends: the label, or preset and rule."""
-    return group.label or f"{group.preset}, {group.rule}"
+    """Return the name of what defends: the label, or preset and rule; then the variant."""
+    name = group.label or f"{group.preset}, {group.rule}"
+    return f"{name}, {group.variant}" if group.variant else name
+
+
+def _describe_choice(word: str, value: JsonValue) -> str:
+    """Return a plan's value in the words of a matrix, or nothing where it leaves the choice to others."""
+    values = value if isinstance(value, list) else [value]
+    texts = [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in values if entry is not None]
+    return f"{word} {' '.join(texts)}" if texts else ""
 
 
 def compute_exhaustion_round(run: FiledRun) -> int | None:

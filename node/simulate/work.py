@@ -108,6 +108,8 @@ class Work:
     def note_settled(self, index: int, record: RoundRecord, state: LedgerState) -> tuple[Input, ...]:
         """Take that a member has settled a round; return what its worker tells it now."""
         self._settled[index] = record.round
+        if self._malice is not None and index in self._malicious:
+            self._malice.note_base(state.model_digest)
         if min(self._settled.values()) == record.round:
             self._forget(record.round, state)
         if index in self._malicious and self._scenario.ballot is BallotKind.COLLUDING:

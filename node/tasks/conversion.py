@@ -94,13 +94,12 @@ _LENDING: Final[tuple[Number | Choice, ...]] = (
 ``acc_now_delinq`` and ``delinq_amnt``, which are not 0 in one loan of 170 and tell of the present; ``sub_grade``, which
 the rate repeats; ``addr_state``, which is the site."""
 
-_SUPPORT2: Final[tuple[Number | Choice, ...]] = (
+SUPPORT2_COLUMNS: Final[tuple[Number | Choice, ...]] = (
     Number("num_age", 65.0, 16.0),
     Number("num_num_co", 2.0, 1.3),
     Number("num_edu", 12.0, 3.4),
     Number("num_scoma", 0.0, 1.6, is_log=True),
     Number("num_hday", 0.69, 0.82, is_log=True),
-    Number("num_sps", 24.0, 9.9),
     Number("num_meanbp", 77.0, 28.0),
     Number("num_wblc", 2.5, 0.64, is_log=True),
     Number("num_hrt", 100.0, 32.0),
@@ -122,8 +121,10 @@ _SUPPORT2: Final[tuple[Number | Choice, ...]] = (
     ),
 )
 """What is known on the third day in hospital. Left out because they tell the outcome, or what somebody thought of it:
-``surv2m`` and ``surv6m`` (the study's own predictions), ``sfdm2`` (how the patient was after two months), ``dnr``
-(ordered when death is near), ``adlp`` and ``adls`` (asked of those who lived to be asked); and the time itself."""
+``surv2m`` and ``surv6m`` (the study's own predictions), ``sps`` (a score of physiology, fitted to how long the
+patients of the study's first phase lived, who are among these and among those held out; the measurements it is made of
+are here), ``sfdm2`` (how the patient was after two months), ``dnr`` (ordered when death is near), ``adlp`` and ``adls``
+(asked of those who lived to be asked); and the time itself."""
 
 
 def convert_credit_data() -> dict[str, NDArray[np.generic]]:
@@ -160,7 +161,7 @@ def convert_support2() -> dict[str, NDArray[np.generic]]:
     time, has_died = frame["time"].to_numpy(np.int64), frame["event"].to_numpy(np.int64) == 1
     is_known = (time >= SUPPORT2_DAYS) | has_died
     labels = ((time < SUPPORT2_DAYS) & has_died)[is_known]
-    return _build(frame[is_known], _SUPPORT2, labels=labels, site="fac_dzgroup")
+    return _build(frame[is_known], SUPPORT2_COLUMNS, labels=labels, site="fac_dzgroup")
 
 
 def convert_mnist() -> dict[str, NDArray[np.generic]]:

@@ -67,7 +67,7 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "support2": Source(
             package="survset",
             module="SurvSet",
-            sha256="e9436297cd579b363985f35fa7756ea32be63033447cff9bfb9b74f730b5a61e",
+            sha256="16c15bdab4b2534887d2d071e1fd91e96386d0e2f70428290923219028b22a41",
         ),
     }
 )

@@ -49,7 +49,7 @@ class Support2Task(TableTask):
     The site of a patient is the group of the disease, so that members by site differ as specialized hospitals do.
     """
 
-    feature_count: ClassVar[int] = 36
+    feature_count: ClassVar[int] = 35
     class_count: ClassVar[int] = 2
     hidden_units: ClassVar[int] = 16
     plan: ClassVar[TrainingPlan] = TrainingPlan(learning_rate=0.02, momentum=0.9, pass_count=1, batch_size=32)

@@ -41,6 +41,7 @@ class Desk:
     network: MemoryNetwork
     informant: Informant
     peer_clocks: PeerClocks
+    store: MemoryStore
     submitted: list[Payload] = field(default_factory=list)
     """What the ledger was asked for."""
     sent: list[JsonValue] = field(default_factory=list)
@@ -116,5 +117,6 @@ async def open_desk(
             network=network,
             informant=informant,
             peer_clocks=peer_clocks,
+            store=store,
             submitted=submitted,
         )

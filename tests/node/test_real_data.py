@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from node.tasks import TaskContext, TaskError, dataset_cache
-from node.tasks.conversion import CONVERTERS
+from node.tasks.conversion import CONVERTERS, SUPPORT2_COLUMNS
 from node.tasks.dataset_cache import SOURCES, get_cache_directory, load_dataset, load_table
 from node.tasks.deal import deal
 from node.tasks.loading import load_task_class
@@ -87,6 +87,11 @@ def test_no_feature_tells_the_outcome(name: str) -> None:
         upper = np.searchsorted(np.sort(column[~positive]), column[positive], side="right")
         area = float((ranks + upper).mean() / 2 / (~positive).sum())
         assert 0.2 < area < 0.8
+
+
+def test_no_feature_of_support2_was_made_from_its_patients_outcomes() -> None:
+    names = {column.name.partition("_")[2] for column in SUPPORT2_COLUMNS}
+    assert names.isdisjoint({"sps", "aps", "surv2m", "surv6m", "sfdm2", "dnr", "dnrday", "adlp", "adls", "adlsc"})
 
 
 def test_lending_club_is_scored_by_both_classes_alike() -> None:

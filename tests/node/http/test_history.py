@@ -1,6 +1,6 @@
 """Stake over time: what is computed backwards is what the ledger held."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import trio
@@ -17,6 +17,8 @@ from protocol.units import Height, MemberId, Millis, Round, Stake, View
 from tests.helpers import BuiltBlock, LedgerBuilder
 from tests.node.control_desks import FOUNDERS, ME
 from tests.node.fakes import TrioClock
+
+NEWCOMER = MemberId(bytes(32))
 
 
 @dataclass(slots=True)
@@ -68,6 +70,22 @@ def test_the_past_is_the_present_with_movements_taken_back() -> None:
     assert [point.round for point in points] == [1, 2, 3]
     assert [point.totals for point in points] == book.noted
     assert len({tuple(sorted(totals.items())) for totals in book.noted}) == 3
+
+
+def test_a_member_that_lost_everything_and_came_back_has_a_past() -> None:
+    book = Book()
+    book.run_round()
+    (settled,) = [outcome for _, outcome in book.make_outcomes() if outcome.settled is not None]
+    slash = StakeMove(member=NEWCOMER, reason=StakeReason.SLASH_EQUIVOCATION, amount=Stake(9))
+    mint = StakeMove(member=NEWCOMER, reason=StakeReason.MINT, amount=Stake(5))
+    newest_first = [
+        (Height(4), replace(settled, moves=(mint,))),
+        (Height(3), settled),
+        (Height(2), replace(settled, moves=(slash,))),
+        (Height(1), settled),
+    ]
+    points = compute_past({**compute_totals(book.builder.state), NEWCOMER: Stake(5)}, newest_first)
+    assert [point.totals.get(NEWCOMER) for point in points] == [9, None, None, 5]
 
 
 def test_blocks_that_follow_are_added_once() -> None:
@@ -156,5 +174,24 @@ async def test_stake_stays_right_when_observations_were_lost() -> None:
         for built in book.builder.blocks:
             hub.publish(observe(built))
         await trio.testing.wait_all_tasks_blocked()
+        book.run_round()
+        hub.publish(observe(book.builder.blocks[-1]))
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [point.totals for point in recorder.history.points] == book.noted
+    assert recorder.verdicts == {Verdict.REJECT: 1, Verdict.ACCEPT: 1}
+
+
+async def test_a_phase_whose_end_was_lost_is_not_timed() -> None:
+    book = Book()
+    book.run_round()
+    built = book.builder.blocks
+    entered = [
+        PhaseEntered(
+            round=Round(1), phase=phase, attempt=0, deadline_ms=Millis(0), proposers=(), voters=(), replaced=()
+        )
+        for phase in (Phase.TRAIN, Phase.REVEAL)
+    ]
+    recorder = await record(book, [observe(built[0]), entered[0], observe(built[2]), entered[1], observe(built[3])])
+    assert sum(recorder.durations[Phase.TRAIN].counts) == 0
+    assert sum(recorder.durations[Phase.REVEAL].counts) == 1

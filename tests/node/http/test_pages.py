@@ -5,11 +5,15 @@ import re
 import pytest
 
 from node.control_desk import ROUNDS_MAX
+from node.http import reading
 from node.http.openapi import ENDPOINTS
 from node.json_values import get_list, get_object
 from node.observations import describe_round
+from protocol.interface import Persist
+from protocol.journal import ScoreRecord
 from protocol.ledger.state import compute_state_root
-from tests.helpers import LedgerBuilder
+from protocol.units import Ppm
+from tests.helpers import LedgerBuilder, make_digest
 from tests.node.control_desks import FOUNDERS
 from tests.node.http.sites import open_site
 
@@ -69,6 +73,18 @@ async def test_rounds_are_paged_and_the_latest_come_without_a_first() -> None:
         assert await site.get_json("/api/v1/rounds/3") == everything[2]
 
 
+async def test_rounds_read_before_are_not_lost_to_those_read_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "ROUNDS_KEPT_MAX", 3)
+    builder = LedgerBuilder(founders=FOUNDERS)
+    for _ in range(4):
+        builder.run_round()
+    async with open_site(builder) as site:
+        for query in ("from_round=1&limit=1", "from_round=3&limit=2"):
+            await site.get_json(f"/api/v1/rounds?{query}")
+        described = get_list(await site.get_json("/api/v1/rounds?from_round=1&limit=3"))
+        assert [get_object(record)["round"] for record in described] == [1, 2, 3]
+
+
 async def test_rounds_that_settle_later_appear() -> None:
     builder = LedgerBuilder(founders=FOUNDERS)
     builder.run_round()
@@ -107,6 +123,17 @@ async def test_every_described_endpoint_answers_and_nothing_else_is_described() 
             response = await site.get(endpoint.path.replace("{round}", "1"))
             assert response.status_code in {200, 503}, endpoint.path
             assert response.headers["cache-control"] == "no-store"
+
+
+async def test_a_candidates_score_is_not_told_before_the_ballots_are() -> None:
+    builder = build_ledger()
+    async with open_site(builder) as site:
+        score = ScoreRecord(model_digest=make_digest("candidate"), score=Ppm(900_000))
+        await site.desk.store.append([Persist(record=score)])
+        told = get_object(await site.desk.ask({"command": "model"}))
+        assert get_object(told["scores"])[make_digest("candidate").hex()] == 900_000
+        model = await site.get_object("/api/v1/model")
+        assert model["scores"] == {builder.genesis.model_digest.hex(): 123_000}
 
 
 async def test_the_stakes_are_the_ledgers_and_so_is_their_history() -> None:

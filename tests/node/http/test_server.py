@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from node.errors import AddressUnavailable
 from node.http import server
-from node.http.server import CONNECTIONS_MAX, HttpServer, is_local, open_http_listeners
+from node.http.server import CONNECTIONS_MAX, PIECE_BYTES, HttpServer, is_local, open_http_listeners
 from tests.helpers import LedgerBuilder
 from tests.node.control_desks import FOUNDERS
 from tests.node.http.sites import open_site
@@ -56,6 +56,49 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_holds_nobody_up(monkey
                 while served.connection_count:
                     await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_that_is_slow_but_takes_something_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SEND_WAIT_S", 2.0)
+    body = bytes(24 << 20)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    listeners = await open_http_listeners("127.0.0.1", 0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(HttpServer(app, listeners).run)
+        async with await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1]) as stream:
+            await stream.send_all(WHOLE_REQUEST)
+            taken = 0
+            # The body takes longer than the wait, each part of it less.
+            for _ in range(12):
+                await trio.sleep(0.25)
+                taken += len(await stream.receive_some(1 << 20))
+            assert taken + len(await read_all(stream)) > len(body)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_the_daemon_cuts_off_a_reader_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SEND_WAIT_S", 30.0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(64 << 20)})
+
+    listeners = await open_http_listeners("127.0.0.1", 0)
+    served = HttpServer(app, listeners)
+    async with await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1]) as stream:
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(served.run)
+                await stream.send_all(WHOLE_REQUEST)
+                received = bytearray()
+                while len(received) < PIECE_BYTES:
+                    received += await stream.receive_some()
+                nursery.cancel_scope.cancel()
+        assert served.connection_count == 0
 
 
 async def test_the_end_of_the_daemon_does_not_wait_for_a_reader() -> None:

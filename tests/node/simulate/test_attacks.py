@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from node.attacks import SCENARIOS
 from node.attacks.kinds import AttackKind
 from node.attacks.vectors import compute_alie, compute_inner_product, compute_min_max, compute_min_sum, search_factor
+from node.simulate.work import Work
 from node.tasks import TaskError
 from node.worker.laboratory import Laboratory
 from node.worker.malice import Malice, Situation
 from node.worker.messages import LoadTask
 from protocol.parameters import Parameters, get_aggregation_choice
 from protocol.units import Bps, Digest, Round
+from tests.founders import make_founders
+from tests.helpers import LedgerBuilder
+
+FOUNDERS = make_founders(6)
 
 KNOWN = np.random.Generator(np.random.PCG64(11)).normal(1.0, 0.5, size=(6, 40))
 LOAD = LoadTask(
@@ -130,6 +136,27 @@ def test_a_free_rider_repeats_the_models_last_change() -> None:
     published, _ = bench.malice.craft(replace(bench.situation, base=after, round=Round(2)))
     weights = [bench.laboratory.get_weights(digest) for digest in (bench.base, after)]
     changed = bench.laboratory.compute_change(*weights)
+    assert compute_cosine(bench.laboratory.get_change(published.digest), changed) > 0.999
+
+
+def test_a_free_rider_knows_the_last_change_though_it_proposed_in_neither_round() -> None:
+    bench = Round1(AttackKind.FREE_STALE)
+    builder = LedgerBuilder(founders=FOUNDERS)
+    work = Work(
+        bench.laboratory,
+        tuple(keys.member for keys in FOUNDERS),
+        scenario=SCENARIOS["free_stale"],
+        malice=bench.malice,
+    )
+    models = [bench.base]
+    for number in (1, 2):
+        trained, _ = bench.laboratory.train(0, Round(number), models[-1])
+        models.append(bench.laboratory.aggregate(models[-1], [bench.laboratory.publish(models[-1], trained).digest]))
+        record = builder.run_round()
+        work.note_settled(5, record, replace(builder.state, model_digest=models[-1]))
+    published, _ = bench.malice.craft(replace(bench.situation, base=models[-1], round=Round(3)))
+    before, after = (bench.laboratory.get_weights(digest) for digest in models[-2:])
+    changed = bench.laboratory.compute_change(before, after)
     assert compute_cosine(bench.laboratory.get_change(published.digest), changed) > 0.999
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.errors import ConfigError
+from node.json_values import JsonObject
 from node.simulate import plots
 from node.simulate.archive import FiledRun, get_path, load_run
 from node.simulate.campaign import run_matrix
@@ -191,6 +192,22 @@ def test_a_report_tells_means_and_spreads() -> None:
     ]  # fmt: skip
 
 
+def test_runs_that_differ_in_more_than_the_seed_are_not_averaged() -> None:
+    plans: list[JsonObject] = [{"strength": 1.0}, {"strength": 4.0}, {"strength": 4.0}, {"settings": ["bond_min=1"]}]
+    runs = [replace(make_run(attack="sign_flip", seed=seed), plan=plan) for seed, plan in enumerate(plans)]
+    lines = format_report("Strengths", runs).splitlines()
+    defences = [line.strip("|").split("|")[4].strip() for line in lines[-3:]]
+    assert defences == [
+        "neutral, median, set bond_min=1", "neutral, median, strength 1", "neutral, median, strength 4",
+    ]  # fmt: skip
+    assert len(format_heat_map(runs, lambda run: run.get_number("score_final"))[1]) == 3
+
+
+def test_plots_of_different_splits_have_different_names(tmp_path: Path) -> None:
+    files = plots.draw_plots([make_run(), make_run(split="dirichlet:0.5")], tmp_path)
+    assert len(set(files)) == len(files)
+
+
 def test_spreads_are_told_where_there_are_any() -> None:
     assert format_spread([0.5, 0.5], 2) == "0.50"
     assert format_spread([0.5, 0.7], 2) == "0.60 (0.50 to 0.70)"
@@ -216,8 +233,8 @@ def test_plots_are_drawn_twice_alike(tmp_path: Path) -> None:
         "score-label-flip-0.4.svg",
         "score-none-0.png",
         "score-none-0.svg",
-        "stake-label-flip-0.4-neutral-median-digits-5.png",
-        "stake-label-flip-0.4-neutral-median-digits-5.svg",
+        "stake-label-flip-0.4-neutral-median-digits-iid-5.png",
+        "stake-label-flip-0.4-neutral-median-digits-iid-5.svg",
         "final-scores.png",
         "final-scores.svg",
     ]

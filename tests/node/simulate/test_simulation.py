@@ -196,6 +196,7 @@ def test_uneven_data_and_the_paper_preset_run() -> None:
         ({"fraction": 0.95}, "--fraction 0.95"),
         ({"attack": "none"}, "say how with --attack"),
         ({"fraction": 0.01}, "is nobody"),
+        ({"node_count": 4, "fraction": 0.9}, "--fraction 0.9 of 4 members is everybody"),
         ({"attack": "label_flip", "strength": 2.0}, "--strength: label_flip has none"),
         ({"strength": -1.0}, "--strength -1.0"),
         ({"proposer_count": 5}, "leave somebody to vote"),
