@@ -88,16 +88,11 @@ def print_table(columns: Iterable[tuple[str, Jury, bool]]) -> None:
 
 def main() -> None:
     """Judge attackers that vote honestly, then honest members whose data differ."""
-    changes = [
-        *[(name, {"attack": name, "fraction": 0.3, "ballots": BallotKind.HONEST}, True) for name in ATTACKS],
-        *[(f"honest, {split}", {"split": split}, False) for split in SPLITS],
+    plans = [
+        *[(name, replace(PLAN, attack=name, fraction=0.3, ballots=BallotKind.HONEST), True) for name in ATTACKS],
+        *[(f"honest, {split}", replace(PLAN, split=split), False) for split in SPLITS],
     ]
-    print_table((name, judge(replace_plan(**change)), is_poison) for name, change, is_poison in changes)
-
-
-def replace_plan(**changes: object) -> SimulationPlan:
-    """Return the plan with some of its fields changed."""
-    return replace(PLAN, **changes)  # type: ignore[arg-type]
+    print_table((name, judge(plan), is_poison) for name, plan, is_poison in plans)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_a_free_rider_knows_the_last_change_though_it_proposed_in_neither_round(
     models = [bench.base]
     for number in (1, 2):
         trained, _ = bench.laboratory.train(0, Round(number), models[-1])
-        models.append(bench.laboratory.aggregate(models[-1], [bench.laboratory.publish(models[-1], trained).digest]))
+        models.append(bench.aggregate(models[-1], bench.laboratory.publish(models[-1], trained).digest))
         record = builder.run_round()
         work.note_settled(5, record, replace(builder.state, model_digest=models[-1]))
     published, _ = bench.malice.craft(replace(bench.situation, base=models[-1], round=Round(3)))
