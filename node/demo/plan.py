@@ -24,7 +24,6 @@ from protocol.parameters import AggregationRule, Parameters, Preset
 from protocol.units import MICRO_TOKENS_PER_TOKEN
 
 TREASURY_TOKENS_PER_NODE: Final = 64
-VOTER_COUNT_MAX: Final = 5
 EPOCH_BLOCKS: Final = 10
 """Few, so that a short demo shows members lose their weight between two epochs, and rounds drawn under a group key."""
 
@@ -74,7 +73,6 @@ class DemoPlan:
                 "aggregation": self.aggregation,
                 "rounds_max": self.round_count,
                 "proposer_count": 2 if self.node_count > 5 else 1,
-                "voter_count_max": VOTER_COUNT_MAX,
                 "epoch_blocks": EPOCH_BLOCKS,
                 "treasury_initial": TREASURY_TOKENS_PER_NODE * self.node_count * MICRO_TOKENS_PER_TOKEN,
                 "train_deadline_ms": 60_000,
