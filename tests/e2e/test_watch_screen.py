@@ -29,11 +29,12 @@ AN_ENDED_ROUND = re.compile(r"^ *(\d+)  . (?:accept|reject|void)", re.MULTILINE)
 ENTER_SCREEN, LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 
 TAKE_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "cli", *sys.argv[1:]])
 """
-"""Makes the terminal the one from which Ctrl-C comes, and becomes the command."""
+"""Makes the terminal the one from which Ctrl-C comes, heeds it even if the tests do not, and becomes the command."""
 
 
 @dataclass

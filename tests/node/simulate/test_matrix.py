@@ -92,10 +92,10 @@ def test_a_wrong_matrix_is_refused_in_one_line(tmp_path: Path, text: str, told: 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["paper", "table", "quiet", "uneven", "seeds", "full"])
+@pytest.mark.parametrize("name", ["paper", "table", "quiet", "uneven", "fifty", "full"])
 def test_the_guides_matrices_are_in_order(name: str) -> None:
     matrix = load_matrix(ROOT / f"bench/attacks_{name}.toml")
-    assert len({get_path(Path("out"), cell) for cell in matrix.cells}) == len(matrix.cells) >= 10
+    assert len({get_path(Path("out"), cell) for cell in matrix.cells}) == len(matrix.cells) >= 7
 
 
 def test_a_missing_matrix_is_told(tmp_path: Path) -> None:
