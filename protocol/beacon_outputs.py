@@ -109,9 +109,7 @@ class BeaconOutputs:
         epochs = {key.epoch for key in state.beacon_keys}
         self._liars = {liar for liar in self._liars if liar[0] in epochs}
 
-    def _release(
-        self, waiting: RoundState, key: GroupKey, share: BlsScalar | None, now_ms: Millis
-    ) -> list[Effect]:
+    def _release(self, waiting: RoundState, key: GroupKey, share: BlsScalar | None, now_ms: Millis) -> list[Effect]:
         """B2: the round is open on the ledger, so its opening block is final."""
         held = self._partials.setdefault((waiting.round, key.epoch), {})
         mine = held.get(self._key.member)
@@ -156,9 +154,7 @@ class BeaconOutputs:
         effects: list[Effect] = []
         for member in sorted(held):
             try:
-                check_partial(
-                    compute_share_key(commitments, key.holders.index(member)), round_number, held[member]
-                )
+                check_partial(compute_share_key(commitments, key.holders.index(member)), round_number, held[member])
             except InvalidMessage:
                 del held[member]
                 if len(self._liars) < LIARS_MAX:

@@ -40,14 +40,16 @@ class BeaconShares:
         self._submitted: set[Payload] = set()
         self.shares: dict[Epoch, BlsScalar] = {}
         """Those of this node that fit their keys, by the epoch of the key."""
+        self._planned: LedgerState | None = None
+        """What the last plan was made for; None if something has come since."""
 
     def on_deal_made(self, event: DealMade) -> None:
         """Take this node's own deal."""
-        self._deal = event.deal
+        self._deal, self._planned = event.deal, None
 
     def on_deals_checked(self, event: DealsChecked) -> None:
         """Take the complaints that the deals of a ceremony call for."""
-        self._complaints = event.complaints
+        self._complaints, self._planned = event.complaints, None
 
     def on_share_derived(self, event: ShareDerived) -> None:
         """Take this node's share of a key; without one it is silent, since a wrong partial would look like a lie."""
@@ -57,6 +59,9 @@ class BeaconShares:
     def plan(self, state: LedgerState) -> SharesPlan:
         """Return what this node owes the ceremony of the epoch, and what it lacks of the keys in use."""
         plan = SharesPlan()
+        if state is self._planned:
+            return plan
+        self._planned = state
         self._forget(state)
         if any(entry.member == self._member for entry in state.validators):
             self._plan_ceremony(state, plan)

@@ -91,6 +91,7 @@ class Engine:
         self._effects: list[Effect] = []
         self._reports = Reports(self._chain_id)
         self._wants_step = False
+        self._wants_plan = False
         self._duties = Duties(
             DutiesConfig(
                 chain_id=self._chain_id,
@@ -102,9 +103,7 @@ class Engine:
             )
         )
         self._duties.restore(restored.records)
-        self._succession = Succession(
-            config.key, config.bls_key, genesis.parameters, self, restored, config.started_ms
-        )
+        self._succession = Succession(config.key, config.bls_key, genesis.parameters, self, restored, config.started_ms)
         self._own.restore(restored.records, restored.state)
         self._succession.restore(restored)
         self.admission = GossipAdmission(
@@ -131,6 +130,7 @@ class Engine:
         guard.note_time(now_ms)
         self._effects += [build_members(self.state), *guard.start()]
         self.consensus.start(now_ms)
+        self._wants_plan = True
         return self._settle(now_ms)
 
     def handle(self, event: Input, now_ms: Millis) -> list[Effect]:
@@ -149,15 +149,17 @@ class Engine:
             case OperationRequested():
                 self._submit(event.payload, now_ms)
             case TimeAdvanced():
-                pass
+                self._wants_plan = True
             case BlocksFetched():
                 self._on_blocks(event, now_ms)
             case BlockFetched():
                 self._on_body(event.block)
             case PartialReceived() | DealMade() | DealsChecked() | ShareDerived():
                 self._beacon.on_event(event, self.state)
+                self._wants_plan = True
             case _:
                 self._effects.extend(take_learning_input(event, self._duties, self._holdings, self.state))
+                self._wants_plan = True
         return self._settle(now_ms)
 
     def judge_gossip(self, topic: Topic, message: bytes) -> Admitted:
@@ -248,8 +250,7 @@ class Engine:
             self._wants_step = False
             self.consensus.step(now_ms)
             self._drain_consensus(now_ms)
-            self._follow_duties(now_ms)
-            self._follow_beacon(now_ms)
+            self._follow_plans(now_ms)
         self._effects.extend(self._own.resend(now_ms))
         self._effects += self._succession.ask_if_behind(self.state.height, now_ms)
         self._arm_timer(now_ms)
@@ -279,7 +280,7 @@ class Engine:
             self._effects.append(ForgetArtifacts(digests=tuple(sorted({*forgettable, *dropped}))))
         self._effects += observe_phase(before, self.state)
         self._mempool.prune(self.state)
-        self._wants_step = True
+        self._wants_step = self._wants_plan = True
         if self.state.epoch != before.epoch:
             self._start_epoch(before, final)
 
@@ -292,16 +293,18 @@ class Engine:
             if isinstance(event, ConsensusReceived):
                 self.consensus.on_message(event.message)
 
-    def _follow_duties(self, now_ms: Millis) -> None:
+    def _follow_plans(self, now_ms: Millis) -> None:
+        """Do what the round and the beacon ask for; votes, which are most of what comes, change nothing in that."""
+        if not self._wants_plan:
+            return
+        self._wants_plan = False
         plan = self._duties.plan(self.state, self._holdings.digests, now_ms)
         self._effects.extend(plan.effects)
         self._submit_all(plan.payloads, now_ms)
-
-    def _follow_beacon(self, now_ms: Millis) -> None:
-        plan = self._beacon.plan(self.state, now_ms)
-        self._effects.extend(plan.effects)
-        self._submit_all(plan.payloads, now_ms)
-        self._wants_step |= plan.has_new_proof
+        beacon = self._beacon.plan(self.state, now_ms)
+        self._effects.extend(beacon.effects)
+        self._submit_all(beacon.payloads, now_ms)
+        self._wants_step |= beacon.has_new_proof
 
     def _submit_all(self, payloads: Iterable[Payload], now_ms: Millis) -> None:
         for payload in payloads:

@@ -16,9 +16,7 @@ from protocol.interface import (
 from protocol.ledger.state import LedgerState
 
 
-def take_learning_input(
-    event: LearningInput, duties: Duties, holdings: Holdings, state: LedgerState
-) -> list[Effect]:
+def take_learning_input(event: LearningInput, duties: Duties, holdings: Holdings, state: LedgerState) -> list[Effect]:
     """Tell duties and holdings of a fact, and return what follows at once."""
     match event:
         case ArtifactStored():

@@ -87,9 +87,13 @@ class ValidatorSet:
         """Return a validator by member; errors as :meth:`get_index`."""
         return self.validators[self.get_index(member)]
 
+    def get_weight(self, member: MemberId) -> Weight:
+        """Return a validator's weight; errors as :meth:`get_index`."""
+        return self.validators[self.get_index(member)].weight
+
     def compute_weight(self, members: Iterable[MemberId]) -> Weight:
         """Return the summed weight of distinct validators; errors as :meth:`get_index`."""
-        return Weight(sum(self.validators[self.get_index(member)].weight for member in members))
+        return Weight(sum(map(self.get_weight, members)))
 
     def is_quorum(self, members: Iterable[MemberId]) -> bool:
         """Return whether distinct validators hold a quorum."""

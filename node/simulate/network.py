@@ -97,9 +97,7 @@ class SimulatedNetwork:
         self._on_round = on_round
         self._blocks: list[FinalizedBlock] = []
         self._postman = Postman(self._send_certificate)
-        self._holders = [
-            KeyHolder(member=own.signing.member, bls_key=own.bls, secret=own.salt_secret) for own in keys
-        ]
+        self._holders = [KeyHolder(member=own.signing.member, bls_key=own.bls, secret=own.salt_secret) for own in keys]
         state = compute_genesis_state(genesis)
         restored = Restored(
             state=state, tip=None, records=(), has_vote_log=True, artifacts=frozenset({genesis.model_digest})
@@ -141,9 +139,7 @@ class SimulatedNetwork:
 
     def _is_over(self) -> bool:
         height = self.nodes[0].engine.state.height
-        return all(
-            node.engine.state.round is None and node.engine.state.height == height for node in self.nodes
-        )
+        return all(node.engine.state.round is None and node.engine.state.height == height for node in self.nodes)
 
     def _now(self) -> Millis:
         return Millis(self.time.now_ms)

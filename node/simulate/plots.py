@@ -42,9 +42,7 @@ def draw_plots(runs: Sequence[FiledRun], directory: Path) -> list[Path]:
     files: list[Path] = []
     for attack, fraction in dict.fromkeys((group.attack, group.fraction) for group in groups):
         chosen = {
-            group: members
-            for group, members in groups.items()
-            if (group.attack, group.fraction) == (attack, fraction)
+            group: members for group, members in groups.items() if (group.attack, group.fraction) == (attack, fraction)
         }
         files += _save(_draw_scores(chosen), directory, f"score-{attack}-{fraction:g}")
     for group, members in groups.items():

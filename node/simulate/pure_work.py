@@ -13,6 +13,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import protocol.admission
 import protocol.blocks
+import protocol.bls.encryption
 import protocol.codec
 import protocol.consensus.checks
 import protocol.consensus.machine
@@ -21,14 +22,24 @@ import protocol.operations
 import protocol.succession
 import protocol.votes
 from protocol.blocks import Block
-from protocol.bls import BlsSigningKey, check_bls_signature
+from protocol.bls import BlsSigningKey, check_bls_signature, compute_ephemeral_key
 from protocol.crypto import Domain, SigningKey, check_signature
 from protocol.learning.artifact_format import ModelSchema
 from protocol.ledger.state import LedgerState, build_validator_set
 from protocol.ledger.transition import apply_block
 from protocol.outcomes import BlockOutcome
 from protocol.parameters import Parameters
-from protocol.units import BlsSignature, Digest, Epoch, MemberId, Signature, Weight
+from protocol.units import (
+    BlsPublicKey,
+    BlsScalar,
+    BlsSignature,
+    Digest,
+    Epoch,
+    MemberId,
+    SharedPoint,
+    Signature,
+    Weight,
+)
 from protocol.validators import ValidatorSet
 from protocol.votes import Certificate, Vote, check_certificate, split_certificate
 
@@ -47,6 +58,7 @@ _SHARED: Final[tuple[tuple[str, tuple[ModuleType, ...]], ...]] = (
     ("check_block_operations", (protocol.engine,)),
     ("encode", (protocol.votes, protocol.blocks, protocol.operations)),
     ("_decode", (protocol.codec,)),
+    ("decode_public_key", (protocol.bls.encryption,)),
 )
 """Functions whose arguments are small, by the modules that call them."""
 
@@ -71,6 +83,9 @@ def share_pure_work() -> Iterator[None]:
         for module in (protocol.votes, protocol.blocks, protocol.operations):
             put(module, "check_signature", _share_verifying(verified, check_signature))
         put(protocol.blocks, "check_bls_signature", _share_verifying(verified, check_bls_signature))
+        compute_dealt, compute_received = _share_shared_points()
+        put(protocol.bls.encryption, "compute_dealt_point", compute_dealt)
+        put(BlsSigningKey, "compute_shared_point", compute_received)
         put(protocol.engine, "apply_block", _share_blocks())
         put(protocol.succession, "build_validator_set", _share_validators())
         put(protocol.consensus.machine, "split_certificate", _share_splitting())
@@ -118,6 +133,32 @@ def _share_verifying(
             _remember_signed(verified, key)
 
     return check_once
+
+
+def _share_shared_points() -> tuple[
+    Callable[[BlsScalar, BlsPublicKey], SharedPoint], Callable[[BlsSigningKey, BlsPublicKey], SharedPoint]
+]:
+    """Return both ways to the point that a dealer and a recipient have in common, with one memory for both.
+
+    The dealer's secret times the recipient's key is the recipient's secret times the dealer's key; so a point is known
+    by the ephemeral key and the recipient's.
+    """
+    known: dict[tuple[BlsPublicKey, BlsPublicKey], SharedPoint] = {}
+    dealt, received = protocol.bls.encryption.compute_dealt_point, BlsSigningKey.compute_shared_point
+    get_public = lru_cache(_BLOCKS_MAX)(compute_ephemeral_key)
+
+    def compute_dealt(ephemeral_secret: BlsScalar, recipient: BlsPublicKey) -> SharedPoint:
+        point = dealt(ephemeral_secret, recipient)
+        _remember(known, (get_public(ephemeral_secret), recipient), point, _REMEMBERED_MAX)
+        return point
+
+    def compute_received(key: BlsSigningKey, ephemeral_key: BlsPublicKey) -> SharedPoint:
+        place = (ephemeral_key, key.public_key)
+        if place not in known:
+            _remember(known, place, received(key, ephemeral_key), _REMEMBERED_MAX)
+        return known[place]
+
+    return compute_dealt, compute_received
 
 
 def _share_blocks() -> Callable[[Parameters, ModelSchema, LedgerState, Block], tuple[LedgerState, BlockOutcome]]:

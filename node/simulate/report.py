@@ -173,9 +173,9 @@ def _format_backdoor(runs: Sequence[FiledRun]) -> str:
     return format_spread(shares, 2) if is_asked and shares else "-"
 
 
-def format_heat_map(runs: Sequence[FiledRun], get_value: Callable[[FiledRun], float]) -> tuple[
-    list[str], list[str], list[list[float | None]]
-]:
+def format_heat_map(
+    runs: Sequence[FiledRun], get_value: Callable[[FiledRun], float]
+) -> tuple[list[str], list[str], list[list[float | None]]]:
     """Return attacks, defences, and the mean value of each pair, None where nothing was run."""
     groups = group_runs(runs)
     attacks = list(dict.fromkeys(f"{group.attack} {group.fraction:g}" for group in groups))

@@ -181,9 +181,7 @@ def _prepare_work(plan: SimulationPlan, parameters: Parameters) -> tuple[Laborat
         raise ConfigError(f"the task {plan.task} cannot be used: {error}") from error
 
 
-def _found(
-    plan: SimulationPlan, parameters: Parameters, laboratory: Laboratory, keys: tuple[NodeKeys, ...]
-) -> Genesis:
+def _found(plan: SimulationPlan, parameters: Parameters, laboratory: Laboratory, keys: tuple[NodeKeys, ...]) -> Genesis:
     return build_genesis(
         tuple(make_card(entry, name=f"member-{index}", addresses=()) for index, entry in enumerate(keys)),
         name="simulation",

@@ -164,9 +164,7 @@ class Work:
         digests = tuple(update.artifact_digest for update in order.updates)
         candidate = self._laboratory.aggregate(order.base_digest, order.updates)
         self._parts[candidate] = digests
-        return CandidateComputed(
-            base_digest=order.base_digest, updates=order.updates, candidate_digest=candidate
-        )
+        return CandidateComputed(base_digest=order.base_digest, updates=order.updates, candidate_digest=candidate)
 
     def _evaluate(self, index: int, order: EvaluateModel, current: Digest) -> Input:
         model = order.model_digest

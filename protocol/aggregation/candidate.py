@@ -52,9 +52,7 @@ class _Combined:
     """At least 1."""
 
 
-def compute_candidate(
-    recipe: Recipe, base: NDArray[np.float32], members: Sequence[FixedPoint]
-) -> NDArray[np.float32]:
+def compute_candidate(recipe: Recipe, base: NDArray[np.float32], members: Sequence[FixedPoint]) -> NDArray[np.float32]:
     """Return the candidate's weights for some parameters of one tensor.
 
     Args:

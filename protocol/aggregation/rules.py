@@ -47,9 +47,7 @@ def make_recipe(choice: AggregationChoice, *, update_count: int, products: Produ
             return make_mean(members)
         case AggregationRule.MEDIAN:
             return make_median(members)
-        case (
-            AggregationRule.TRIMMED_MEAN | AggregationRule.KRUM | AggregationRule.MULTI_KRUM | AggregationRule.BULYAN
-        ):
+        case AggregationRule.TRIMMED_MEAN | AggregationRule.KRUM | AggregationRule.MULTI_KRUM | AggregationRule.BULYAN:
             malicious_count = compute_malicious_count(choice, update_count)
             if malicious_count is None:
                 return make_median(members)

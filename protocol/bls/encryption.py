@@ -45,6 +45,15 @@ def compute_ephemeral_key(ephemeral_secret: BlsScalar) -> BlsPublicKey:
     return encode_public_key(GENERATOR * load_scalar(ephemeral_secret))
 
 
+def compute_dealt_point(ephemeral_secret: BlsScalar, recipient: BlsPublicKey) -> SharedPoint:
+    """Return what a deal's ephemeral key and a recipient's have in common, as the dealer computes it.
+
+    Raises:
+        InvalidMessage: The recipient's key is no valid point.
+    """
+    return SharedPoint(encode_public_key(decode_public_key(recipient) * load_scalar(ephemeral_secret)))
+
+
 def encrypt_share(
     ephemeral_secret: BlsScalar, recipient: BlsPublicKey, share: BlsScalar, context: bytes, index: int
 ) -> EncryptedShare:
@@ -60,8 +69,7 @@ def encrypt_share(
     Raises:
         InvalidMessage: The recipient's key is no valid point.
     """
-    shared = decode_public_key(recipient) * load_scalar(ephemeral_secret)
-    return EncryptedShare(_apply_pad(share, SharedPoint(encode_public_key(shared)), context, index))
+    return EncryptedShare(_apply_pad(share, compute_dealt_point(ephemeral_secret, recipient), context, index))
 
 
 def decrypt_share(

@@ -42,7 +42,8 @@ class OwnVotes:
 
     def has_cast(self, view: View, *kinds: VoteKind) -> bool:
         """Return whether a vote of one of these kinds was cast in a view."""
-        return any(kind in self._votes.get(view, {}) for kind in kinds)
+        cast = self._votes.get(view)
+        return cast is not None and not cast.keys().isdisjoint(kinds)
 
     def is_allowed(self, view: View) -> bool:
         """Return whether this node is a validator and remembers all it may have signed in a view."""

@@ -49,6 +49,8 @@ class Tally:
         self._validators = validators
         self._votes: dict[View, dict[MemberId, dict[VoteKind, Vote]]] = {}
         self._counts: dict[View, dict[_Key, dict[MemberId, Vote]]] = {}
+        self._weights: dict[View, dict[_Key, Weight]] = {}
+        """What the members in ``_counts`` weigh together."""
         self._complete: set[tuple[View, VoteKind, Digest | None]] = set()
 
     def count(self, vote: Vote) -> CountResult:
@@ -88,15 +90,14 @@ class Tally:
 
     def compute_nullify_weight(self, view: View) -> Weight:
         """Return the weight of those that voted to nullify a view."""
-        members = self._counts.get(view, {}).get((VoteKind.NULLIFY, None), {})
-        return self._validators.compute_weight(members)
+        return self._weights.get(view, {}).get((VoteKind.NULLIFY, None), Weight(0))
 
     def prune(self, last_view: View) -> None:
         """Forget the votes of all views up to this one."""
         for view in [view for view in self._votes if view <= last_view]:
             del self._votes[view]
         for view in [view for view in self._counts if view <= last_view]:
-            del self._counts[view]
+            del self._counts[view], self._weights[view]
         self._complete = {entry for entry in self._complete if entry[0] > last_view}
 
     def _find_conflict(self, by_kind: dict[VoteKind, Vote], vote: Vote) -> ConflictingVotes | None:
@@ -108,9 +109,11 @@ class Tally:
     def _count_new(self, vote: Vote) -> Certificate | None:
         key = (vote.kind, vote.block_hash)
         counted = self._counts.setdefault(vote.view, {}).setdefault(key, {})
+        weights = self._weights.setdefault(vote.view, {})
         counted[vote.member] = vote
+        weights[key] = Weight(weights.get(key, 0) + self._validators.get_weight(vote.member))
         entry = (vote.view, *key)
-        if entry in self._complete or not self._validators.is_quorum(counted):
+        if entry in self._complete or weights[key] < self._validators.quorum_weight:
             return None
         self._complete.add(entry)
         return build_certificate(self._validators, tuple(counted[member] for member in sorted(counted)))

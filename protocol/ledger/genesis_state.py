@@ -51,9 +51,7 @@ def compute_genesis_state(genesis: Genesis) -> LedgerState:
             ValidatorWeight(member=founder.member, weight=Weight(founder.bonded)) for founder in genesis.founders
         ),
         members=tuple(
-            MemberEntry(
-                member=founder.member, name=founder.name, bls_key=founder.bls_key, addresses=founder.addresses
-            )
+            MemberEntry(member=founder.member, name=founder.name, bls_key=founder.bls_key, addresses=founder.addresses)
             for founder in genesis.founders
         ),
         candidacies=(),

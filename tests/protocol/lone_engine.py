@@ -106,10 +106,10 @@ def make_node() -> Node:
     return Node(LedgerBuilder(founders, parameters=PARAMETERS), founders[0])
 
 
-def make_weak_node() -> Node:
-    """Return the node of one of four equal members."""
+def make_weak_node(keys: FounderKeys | None = None) -> Node:
+    """Return the node of one of four equal members, the first if not said otherwise."""
     founders = make_founders(4)
-    return Node(LedgerBuilder(founders, parameters=PARAMETERS), founders[0])
+    return Node(LedgerBuilder(founders, parameters=PARAMETERS), keys or founders[0])
 
 
 def get_operations(effects: Items[Effect]) -> list[OperationMessage]:

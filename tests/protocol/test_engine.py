@@ -1,6 +1,17 @@
 """The engine: how an input becomes effects, in the right order (C10, L8, C12, W4)."""
 
-from protocol.interface import ArmTimer, Broadcast, Effect, OperationRequested, Persist, PersistBlock, TimeAdvanced
+from protocol.interface import (
+    ArmTimer,
+    BlocksFetched,
+    Broadcast,
+    Effect,
+    FinalizedBlock,
+    OperationRequested,
+    Persist,
+    PersistBlock,
+    TimeAdvanced,
+    TrainModel,
+)
 from protocol.journal import OwnOperationRecord, OwnVoteRecord
 from protocol.ledger.state import get_account
 from protocol.messages import Votes
@@ -9,8 +20,10 @@ from protocol.operations import Bond, Unbond, decode_operation
 from protocol.outcomes import Phase
 from protocol.refusals import Refusal
 from protocol.units import Stake
+from tests.founders import make_founders
 from tests.protocol.consensus.rig import get_messages
 from tests.protocol.lone_engine import (
+    PARAMETERS,
     get_observed,
     get_operations,
     make_node,
@@ -52,6 +65,19 @@ def test_a_final_block_is_told_with_all_that_it_did() -> None:
     (executed,) = get_observed(effects, BlockExecuted)
     (persisted,) = of_kind(effects, PersistBlock)
     assert (executed.height, executed.outcome) == (persisted.height, persisted.outcome)
+
+
+def test_a_block_that_others_made_final_begins_this_members_duty_at_once() -> None:
+    """F3: without waiting for the next timer."""
+    orders = []
+    for keys in make_founders(4):
+        node = make_weak_node(keys)
+        node.start(100)
+        block = node.builder.build_block()
+        certificate = node.builder.certify(block, node.builder.founders[1:])
+        effects = node.tell(BlocksFetched(blocks=(FinalizedBlock(block=block, certificate=certificate),)), 150)
+        orders += of_kind(effects, TrainModel)
+    assert len(orders) == PARAMETERS.proposer_count
 
 
 def test_the_same_inputs_have_the_same_effects() -> None:

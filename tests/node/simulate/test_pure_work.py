@@ -7,6 +7,7 @@ import pytest
 
 import node.simulate.run
 import protocol.blocks
+import protocol.bls.encryption
 import protocol.codec
 import protocol.engine
 import protocol.votes
@@ -14,7 +15,7 @@ from node.simulate.plan import SimulationPlan
 from node.simulate.pure_work import share_pure_work
 from node.simulate.result import build_summary
 from node.simulate.run import run_simulation
-from protocol.bls import BlsSigningKey
+from protocol.bls import BlsSigningKey, compute_ephemeral_key, derive_ephemeral_secret
 from protocol.crypto import Domain, SigningKey
 from protocol.errors import InvalidMessage
 from protocol.units import Digest, Epoch, View
@@ -42,6 +43,8 @@ def test_everything_is_as_before_when_the_simulation_is_over() -> None:
         (protocol.blocks, "check_bls_signature"),
         (SigningKey, "sign"),
         (BlsSigningKey, "sign"),
+        (BlsSigningKey, "compute_shared_point"),
+        (protocol.bls.encryption, "compute_dealt_point"),
         (ValidatorSet, "compute_weight"),
     ]
     before = [getattr(place, name) for place, name in places]
@@ -77,3 +80,13 @@ def test_wrong_bls_signatures_stay_wrong() -> None:
             check(other.public_key, Domain.REVEAL, CHAIN, b"message", signature)
         with pytest.raises(InvalidMessage):
             check(one.public_key, Domain.REVEAL, CHAIN, b"another", signature)
+
+
+def test_a_dealers_point_is_the_recipients_and_nobody_elses() -> None:
+    secret = derive_ephemeral_secret(bytes(range(32)))
+    one, other = BlsSigningKey(bytes(range(48))), BlsSigningKey(bytes(range(1, 49)))
+    alone = one.compute_shared_point(compute_ephemeral_key(secret))
+    with share_pure_work():
+        assert protocol.bls.encryption.compute_dealt_point(secret, one.public_key) == alone
+        assert one.compute_shared_point(compute_ephemeral_key(secret)) == alone
+        assert other.compute_shared_point(compute_ephemeral_key(secret)) != alone

@@ -124,9 +124,7 @@ def test_order_of_members_does_not_matter(base: np.ndarray, members: list[FixedP
 
 
 @given(base=BASES, members=MEMBERS, cut=st.integers(1, PARAMETER_COUNT - 1), data=st.data())
-def test_slicing_does_not_matter(
-    base: np.ndarray, members: list[FixedPoint], cut: int, data: st.DataObject
-) -> None:
+def test_slicing_does_not_matter(base: np.ndarray, members: list[FixedPoint], cut: int, data: st.DataObject) -> None:
     recipe = data.draw(draw_recipes(len(members)))
     whole = compute_candidate(recipe, base, members)
     parts = [

@@ -105,9 +105,7 @@ def test_a_far_minority_moves_the_robust_rules_no_further_than_the_honest_differ
 
 @given(seed=st.integers(0, 10**6), count=st.integers(5, 12), exponent=st.integers(-20, -8))
 @pytest.mark.parametrize("rule", ROBUST_RULES)
-def test_how_far_one_attacker_goes_hardly_matters(
-    rule: AggregationRule, seed: int, count: int, exponent: int
-) -> None:
+def test_how_far_one_attacker_goes_hardly_matters(rule: AggregationRule, seed: int, count: int, exponent: int) -> None:
     honest = draw_updates(seed, count)
     vectors = make_vectors(honest)
     spread = max(np.linalg.norm(a - b) for a in vectors for b in vectors)

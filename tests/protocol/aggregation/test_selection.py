@@ -25,18 +25,12 @@ def compute_reference_score(points: list[tuple[int, int]], index: int, neighbour
 
 
 @given(points=POINTS, data=st.data())
-def test_krum_takes_the_best_scores_and_of_equals_the_first(
-    points: list[tuple[int, int]], data: st.DataObject
-) -> None:
+def test_krum_takes_the_best_scores_and_of_equals_the_first(points: list[tuple[int, int]], data: st.DataObject) -> None:
     malicious_count = data.draw(st.integers(0, (len(points) - 3) // 2))
     select_count = data.draw(st.integers(1, len(points)))
-    scores = [
-        compute_reference_score(points, index, len(points) - malicious_count - 2) for index in range(len(points))
-    ]
+    scores = [compute_reference_score(points, index, len(points) - malicious_count - 2) for index in range(len(points))]
     expected = sorted(sorted(range(len(points)), key=lambda index: (scores[index], index))[:select_count])
-    selected = select_krum(
-        compute_distances(points), malicious_count=malicious_count, select_count=select_count
-    )
+    selected = select_krum(compute_distances(points), malicious_count=malicious_count, select_count=select_count)
     assert list(selected) == expected
 
 

@@ -135,11 +135,11 @@ def test_a_certificate_without_a_quorum_is_named() -> None:
 
 
 def test_a_notarization_finalizes_nothing() -> None:
-    assert expect_failure(recertify(VoteKind.NOTARIZE)).what .endswith("is for NOTARIZE, not FINALIZE")
+    assert expect_failure(recertify(VoteKind.NOTARIZE)).what.endswith("is for NOTARIZE, not FINALIZE")
 
 
 def test_a_certificate_of_another_block_is_named() -> None:
-    assert expect_failure(recertify(height=2)).what .endswith("is of another block")
+    assert expect_failure(recertify(height=2)).what.endswith("is of another block")
 
 
 def test_one_wrong_signature_in_a_certificate_is_named() -> None:

@@ -21,9 +21,7 @@ PROOF = BeaconProof(round=Round(4), key_epoch=Epoch(2), signature=BlsSignature(b
 def choose(
     waiting: Waiting, *, proof: BeaconProof | None = None, height: int = 8, time_ms: int = 1_001
 ) -> BeaconOutput | None:
-    return choose_output(
-        PARAMETERS, waiting, proof=proof, mix=MIX, height=Height(height), time_ms=Millis(time_ms)
-    )
+    return choose_output(PARAMETERS, waiting, proof=proof, mix=MIX, height=Height(height), time_ms=Millis(time_ms))
 
 
 def test_the_block_that_opens_a_round_does_not_draw_it() -> None:

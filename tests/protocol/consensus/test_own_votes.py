@@ -20,9 +20,7 @@ MAY_FOLLOW = {(NOTARIZE, NULLIFY), (NOTARIZE, FINALIZE), (FINALIZE, NOTARIZE)}
 
 
 def make_own_votes() -> OwnVotes:
-    guard = VotingGuard(
-        ME.signing_key, PARAMETERS, started_ms=CREATED_MS, tip=(Epoch(0), View(0)), has_vote_log=True
-    )
+    guard = VotingGuard(ME.signing_key, PARAMETERS, started_ms=CREATED_MS, tip=(Epoch(0), View(0)), has_vote_log=True)
     for keys in LEDGER.founders:
         guard.on_witness(keys.member)
     config = ConsensusConfig(
