@@ -1,8 +1,8 @@
 """Runs every benchmark that has a target, one after the other: ``python -m bench``.
 
-``bench.aggregation``, ``bench.beacon``, ``bench.draws``, ``bench.score_choice`` and ``bench.worker_cost`` answer
-questions of design and are run by hand. So is ``bench.candidate_bits``, which compares another machine's candidates
-with the pinned ones.
+``bench.aggregation``, ``bench.beacon``, ``bench.draws``, ``bench.score_choice``, ``bench.screening_cost`` and
+``bench.worker_cost`` answer questions of design and are run by hand. So is ``bench.candidate_bits``, which compares
+another machine's candidates with the pinned ones.
 """
 
 import subprocess

@@ -1,8 +1,9 @@
 """Seconds per round of a real network on this machine, and where they go: ``python -m bench.rounds``.
 
 Runs the demo's network (daemons as processes, real libp2p on loopback), leaves out the first rounds, in which workers
-warm up, and then reads, per node and round: the CPU time of daemon and worker, the driver's own counters, and how long
-the round stood in each phase. Memory is the sum over all processes, shared pages counted for each, in 2**20 bytes.
+warm up, and then reads, per node and round: the CPU time of daemon and worker, the bytes that both have sent to the
+disk, the driver's own counters, and how long the round stood in each phase. Memory is the sum over all processes,
+shared pages counted for each, in 2**20 bytes.
 """
 
 import argparse
@@ -82,6 +83,13 @@ def measure_cpu_s(testnet: Testnet) -> tuple[float, float]:
     return daemons, workers
 
 
+def count_written(testnet: Testnet) -> int:
+    """Return the bytes that all daemons and workers have sent to the disk so far, by the kernel's count."""
+    daemons = [psutil.Process(node.pid) for node in testnet.nodes]
+    processes = [*daemons, *(child for daemon in daemons for child in daemon.children(recursive=True))]
+    return sum(process.io_counters().write_bytes for process in processes)
+
+
 async def sum_timings(testnet: Testnet) -> dict[str, float]:
     """Return the milliseconds that all drivers have counted for each activity."""
     totals: dict[str, float] = defaultdict(float)
@@ -108,8 +116,10 @@ async def measure(plan: DemoPlan) -> JsonObject:
         nursery.start_soon(watch, testnet.nodes[0], timeline)
         await wait_settled(timeline, WARM_UP_ROUNDS)
         cpu_before, timings_before = measure_cpu_s(testnet), await sum_timings(testnet)
+        written_before = count_written(testnet)
         await wait_settled(timeline, plan.round_count)
         cpu_after, timings_after = measure_cpu_s(testnet), await sum_timings(testnet)
+        written_kb = (count_written(testnet) - written_before) / 1_000
         rss_mb = testnet.compute_rss_bytes() / 2**20
         nursery.cancel_scope.cancel()
     round_count = plan.round_count - WARM_UP_ROUNDS
@@ -127,6 +137,7 @@ async def measure(plan: DemoPlan) -> JsonObject:
             "daemon": round((cpu_after[0] - cpu_before[0]) * 1_000 / per_node, 1),
             "worker": round((cpu_after[1] - cpu_before[1]) * 1_000 / per_node, 1),
         },
+        "written_kb_per_node_and_round": round(written_kb / per_node, 1),
         "wall_ms_per_node_and_round": {
             name: round((total - timings_before[name]) / per_node, 1) for name, total in timings_after.items()
         },
@@ -143,6 +154,7 @@ def print_report(report: JsonObject) -> None:
         value = float(str(report[name]))
         print(f"  {value:>8.1f} {unit:<28} target under {target:g}: {'met' if value < target else 'MISSED'}")
     print(f"  {report['blocks_per_round']:>8} blocks per round")
+    print(f"  {report['written_kb_per_node_and_round']:>8} kB written to disk per node and round")
     for title, key in (
         ("seconds of a round in each phase", "phase_s_per_round"),
         ("CPU ms per node and round", "cpu_ms_per_node_and_round"),

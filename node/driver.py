@@ -36,6 +36,7 @@ from protocol.interface import (
     Observe,
     Persist,
     PersistBlock,
+    ScreenUpdate,
     SetMembers,
     TimeAdvanced,
     TrainModel,
@@ -174,7 +175,7 @@ class Driver:
                 self._hands.fetcher.want_blocks(from_height, hint)
             case FetchBlock(block_hash=block_hash):
                 self._hands.fetcher.want_body(block_hash)
-            case FetchArtifact() | TrainModel() | ComputeCandidate() | EvaluateModel():
+            case FetchArtifact() | TrainModel() | ComputeCandidate() | EvaluateModel() | ScreenUpdate():
                 self._hands.workbench.start(effect)
             case MakeDeal() | CheckDeals() | DeriveShare() | JudgeDeal():
                 self._hands.keysmith.start_nowait(effect)

@@ -29,6 +29,7 @@ from node.worker.messages import (
     Reply,
     Request,
     RequestFailed,
+    ScreenUpdate,
     SetupError,
     TaskChecked,
     TaskDescribed,
@@ -80,7 +81,7 @@ class LearnerSettings:
     timeout_start_ms: Millis = Millis(300_000)
     """For a worker to start and to load the task and its data."""
     timeout_request_ms: Millis = Millis(600_000)
-    """For one training, aggregation or evaluation."""
+    """For one training, aggregation, evaluation or screening of one update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,11 @@ class WorkerLearner:
             WorkerFailed: The task raised or gave no score from 0 to 1, or the worker died or hung.
         """
         return (await self._request(EvaluateModel(model=str(model)), ModelEvaluated)).score
+
+    async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
+        """Screen as the port says."""
+        source = UpdateSource(path=str(update), scale_exponents=scale_exponents)
+        return (await self._request(ScreenUpdate(base=str(base), update=source), ModelEvaluated)).score
 
     async def warm_up(self) -> None:
         """Start the worker ahead of its first request; a failure is logged and met again by that request.

@@ -262,3 +262,11 @@ class Learner(Protocol):
     async def evaluate(self, *, model: Path) -> Ppm:
         """Return the model's score on this member's own held-out data (F7)."""
         ...
+
+    async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
+        """Return the score of what one update makes of a base, writing nothing (F8); 0 if that model has no score.
+
+        Raises:
+            WorkerFailed: An artifact cannot be read, the task raised, or the worker died or hung.
+        """
+        ...

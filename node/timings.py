@@ -25,6 +25,7 @@ class Activity(StrEnum):
     TRAIN = "train"
     AGGREGATE = "aggregate"
     EVALUATE = "evaluate"
+    SCREEN = "screen"
 
 
 @dataclass(slots=True)

@@ -32,7 +32,9 @@ from protocol.interface import (
     FetchArtifact,
     Input,
     ModelEvaluated,
+    ScreenUpdate,
     TrainModel,
+    UpdateScreened,
     UpdateTrained,
     WorkFailed,
 )
@@ -49,7 +51,7 @@ from protocol.units import Digest, MemberId, Ppm
 STALE_GRACE_S: Final = 5.0
 """How long a training may go on after its round is over, since ending it early costs the worker a new start."""
 
-Order: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel | FetchArtifact
+Order: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel | ScreenUpdate | FetchArtifact
 
 _log = structlog.get_logger(__name__)
 
@@ -155,6 +157,8 @@ class Workbench:
                 except (WorkerFailed, StoreCorrupt, DiskFailed, InvalidMessage) as error:
                     _log.error("work_failed", work=type(order).__name__, round=order.round, reason=str(error))
                     return WorkFailed(round=order.round, reason=str(error))
+            case ScreenUpdate():
+                return await self._screen(order)
             case _:
                 assert_never(order)
 
@@ -199,6 +203,18 @@ class Workbench:
             updates=order.updates,
             candidate_digest=stored.digest,
         )
+
+    async def _screen(self, order: ScreenUpdate) -> UpdateScreened:
+        """Screen one update; what fails says nothing of it, and the others are screened all the same."""
+        score: Ppm | None = None
+        digest, exponents = order.update.artifact_digest, order.update.scale_exponents
+        try:
+            base, update = await self._get_model(order.base_digest), await self._get_update(digest)
+            with self._tools.timings.measure(Activity.SCREEN):
+                score = await self._tools.learner.screen(base=base, update=update, scale_exponents=exponents)
+        except (WorkerFailed, StoreCorrupt, DiskFailed, InvalidMessage) as error:
+            _log.error("update_not_screened", round=order.round, digest=digest, reason=str(error))
+        return UpdateScreened(base_digest=order.base_digest, update=order.update, score=score)
 
     async def _evaluate(self, model: Path) -> Ppm:
         with self._tools.timings.measure(Activity.EVALUATE):
@@ -261,6 +277,8 @@ def _get_key(order: Order) -> Hashable:
             return ("aggregate", base_digest, updates)
         case EvaluateModel(model_digest=model_digest):
             return ("evaluate", model_digest)
+        case ScreenUpdate(base_digest=base_digest, update=update):
+            return ("screen", base_digest, update)
         case FetchArtifact(digest=digest):
             return ("fetch", digest)
         case _:

@@ -6,7 +6,7 @@ F7, F8; whether an operation is accepted is the ledger's question.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.crypto import Domain, compute_digest
 from protocol.interface import (
@@ -18,8 +18,10 @@ from protocol.interface import (
     ModelEvaluated,
     Observe,
     Persist,
+    ScreenUpdate,
     TrainModel,
     UpdateReference,
+    UpdateScreened,
     UpdateTrained,
     WorkFailed,
 )
@@ -63,6 +65,7 @@ class Duties:
         """Start with no memory; :meth:`restore` gives it back."""
         self._config = config
         self._scores: dict[Digest, Ppm] = {}
+        self._screened: dict[tuple[Digest, UpdateReference], Ppm | None] = {}
         self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
         self._ballots: dict[tuple[Round, int], Ballot] = {}
         self._trained: UpdateTrained | None = None
@@ -113,6 +116,10 @@ class Duties:
         self._scores[event.model_digest] = event.score
         return [Persist(record=ScoreRecord(model_digest=event.model_digest, score=event.score))]
 
+    def on_screened(self, event: UpdateScreened) -> None:
+        """Take the score of a base moved by an update; a restart screens again."""
+        self._screened[event.base_digest, event.update] = event.score
+
     def on_failed(self, event: WorkFailed) -> list[Effect]:
         """Stay silent for the rest of a round."""
         self._abandoned = event.round
@@ -123,6 +130,7 @@ class Duties:
         digests = {*record.update_digests, *self._candidates.values()}
         self._last = record
         self._trained = None
+        self._screened.clear()
         self._asked.clear()
         self._submitted.clear()
         needed = {state.model_digest, *state.accepted_models}
@@ -270,12 +278,15 @@ class Duties:
         """Return which updates to flag (F8), or None while the worker still has to answer."""
         if self._config.parameters.preset is Preset.PAPER:
             return tuple(False for _ in updates)
-        scores = [self._score_share(current, update, plan) for update in updates]
-        known = [score for score in scores if score is not None]
-        if len(known) != len(scores):
+        shares = [(current.base_digest, _take_share(update)) for update in updates]
+        missing = [share for share in shares if share not in self._screened]
+        for base_digest, update in missing:
+            self._ask(plan, ScreenUpdate(round=current.round, base_digest=base_digest, update=update))
+        if missing:
             return None
         limit = self._config.parameters.screening_bps
-        return tuple(not is_acceptable(score, base_score, limit) for score in known)
+        scores = [self._screened[share] for share in shares]
+        return tuple(score is not None and not is_acceptable(score, base_score, limit) for score in scores)
 
     def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""
@@ -290,13 +301,6 @@ class Duties:
         if known is None:
             self._ask(plan, ComputeCandidate(round=current.round, base_digest=current.base_digest, updates=updates))
         return known
-
-    def _score_share(self, current: RoundState, update: UpdateReference, plan: Plan) -> Ppm | None:
-        """Return the score of the base moved by an update's share, if it is known."""
-        exponents = compute_share_exponents(update.scale_exponents)
-        share = UpdateReference(artifact_digest=update.artifact_digest, scale_exponents=exponents)
-        candidate = self._get_candidate(current, (share,), plan)
-        return None if candidate is None else self._get_score_or_ask(current, candidate, plan)
 
     def _get_score_or_ask(self, current: RoundState, model_digest: Digest, plan: Plan) -> Ppm | None:
         score = self._scores.get(model_digest)
@@ -324,6 +328,11 @@ def _is_accepted_candidate(record: RoundRecord, updates: tuple[UpdateReference, 
     """Return whether a round accepted the candidate that these updates make, those of its last attempt (F11)."""
     digests = tuple(update.artifact_digest for update in updates)
     return record.verdict is Verdict.ACCEPT and digests == record.candidate_updates
+
+
+def _take_share(update: UpdateReference) -> UpdateReference:
+    """Return the part of an update that a voter screens."""
+    return replace(update, scale_exponents=compute_share_exponents(update.scale_exponents))
 
 
 def _get_update_references(current: RoundState) -> tuple[UpdateReference, ...]:

@@ -112,6 +112,16 @@ class ModelEvaluated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateScreened:
+    """This node's worker has scored a base moved by one update on own held-out data; no artifact holds that model."""
+
+    base_digest: Digest
+    update: UpdateReference
+    score: Ppm | None
+    """None if it could not be done here, which says nothing of the update."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkFailed:
     """The worker could not do what an effect asked for; this node is silent in that matter."""
 
@@ -147,7 +157,9 @@ class PartialReceived:
 BeaconInput: TypeAlias = PartialReceived | KeyWorkDone
 """What comes from other holders of the beacon's key, and from the computations with this node's own."""
 
-LearningInput: TypeAlias = ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | WorkFailed
+LearningInput: TypeAlias = (
+    ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | UpdateScreened | WorkFailed
+)
 """What comes from the worker, and from other members' artifacts."""
 
 Input: TypeAlias = (
@@ -269,6 +281,15 @@ class EvaluateModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenUpdate:
+    """Score what one update, with these scales, makes of a base model; always answered by UpdateScreened."""
+
+    round: Round
+    base_digest: Digest
+    update: UpdateReference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetArtifacts:
     """These artifacts are no longer needed by any rule; keep them or not, as the node's retention says."""
 
@@ -295,6 +316,7 @@ Effect: TypeAlias = (
     | TrainModel
     | ComputeCandidate
     | EvaluateModel
+    | ScreenUpdate
     | KeyWork
     | ForgetArtifacts
     | Observe

@@ -37,6 +37,7 @@ from protocol.interface import (
     Observe,
     Persist,
     PersistBlock,
+    ScreenUpdate,
     SetMembers,
     TimeAdvanced,
     TrainModel,
@@ -157,7 +158,7 @@ class SimulatedNetwork:
                     self._persist(node, height, finalized, effect.outcome.settled)
                 case ArmTimer(at_ms=at_ms):
                     self._arm(node, at_ms)
-                case TrainModel() | ComputeCandidate() | EvaluateModel() | FetchArtifact():
+                case TrainModel() | ComputeCandidate() | EvaluateModel() | ScreenUpdate() | FetchArtifact():
                     answer = self._work.take(node.index, effect, node.engine.state)
                     if answer is not None:
                         self.time.after(answer.delay_ms, partial(self._finish, node, answer.compute))

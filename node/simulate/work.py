@@ -24,7 +24,9 @@ from protocol.interface import (
     Input,
     ModelEvaluated,
     OperationReceived,
+    ScreenUpdate,
     TrainModel,
+    UpdateScreened,
     UpdateTrained,
     WorkFailed,
 )
@@ -33,11 +35,13 @@ from protocol.outcomes import RoundRecord
 from protocol.units import SCORE_WHOLE, Digest, MemberId, Ppm, Round
 
 WORK_MS: Final = 1
+SCREENING_MS: Final = 2
+"""A screening joins an update to its base, and evaluates."""
 HONEST_TRAINING_MS: Final = 100
 MALICIOUS_TRAINING_MS: Final = 1_000
 """Attackers wait until the honest proposers have published, which is long before any deadline."""
 
-Order: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel | FetchArtifact
+Order: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel | ScreenUpdate | FetchArtifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,8 @@ class Work:
                 if is_malicious and self._scenario.ballot in {BallotKind.SILENT, BallotKind.COPIED}:
                     return None
                 return Task(delay_ms=WORK_MS, compute=partial(self._evaluate, index, order, state.model_digest))
+            case ScreenUpdate():
+                return Task(delay_ms=SCREENING_MS, compute=partial(self._screen, index, order))
             case FetchArtifact(digest=digest):
                 return Task(delay_ms=WORK_MS, compute=partial(ArtifactStored, digest=digest))
             case _:
@@ -172,15 +178,26 @@ class Work:
         if ballot is BallotKind.LAZY or (ballot is BallotKind.COLLUDING and model == current):
             score = Ppm(SCORE_WHOLE)
         elif ballot is BallotKind.COLLUDING:
-            score = Ppm(SCORE_WHOLE if self._holds_friend(order.round, model) else 0)
+            score = self._favour_friends(order.round, self._parts.get(model, ()))
         else:
             score = self._laboratory.evaluate(index, model)
         return ModelEvaluated(model_digest=model, score=score)
 
-    def _holds_friend(self, round_number: Round, candidate: Digest) -> bool:
+    def _screen(self, index: int, order: ScreenUpdate) -> Input:
+        ballot = self._scenario.ballot if index in self._malicious else BallotKind.HONEST
+        if ballot is BallotKind.LAZY:
+            score = Ppm(SCORE_WHOLE)
+        elif ballot is BallotKind.COLLUDING:
+            score = self._favour_friends(order.round, (order.update.artifact_digest,))
+        else:
+            score = self._laboratory.screen(index, order.base_digest, order.update)
+        return UpdateScreened(base_digest=order.base_digest, update=order.update, score=score)
+
+    def _favour_friends(self, round_number: Round, parts: tuple[Digest, ...]) -> Ppm:
+        """Return the best score if a malicious member's update is among these, and the worst if none is."""
         published = self._published.get(round_number, {})
         friends = {digest for by, digest in published.items() if by in self._malicious}
-        return not friends.isdisjoint(self._parts.get(candidate, ()))
+        return Ppm(0 if friends.isdisjoint(parts) else SCORE_WHOLE)
 
     def _forget(self, settled: Round, state: LedgerState) -> None:
         """Let go of what no later round needs."""

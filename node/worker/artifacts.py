@@ -140,6 +140,31 @@ def aggregate_artifacts(
         NotFiniteError: The base holds NaN or infinity.
         OSError: The disk is full or failing.
     """
+    with _replace_file(candidate) as file:
+        writer = _HashingWriter(file)
+        writer.write(compute_model_header(schema))
+        for _, _, weights in iterate_candidate(schema, choice, base=base, updates=updates):
+            writer.write(weights.astype("<f4").tobytes())
+    return writer.finish()
+
+
+def iterate_candidate(
+    schema: ModelSchema,
+    choice: AggregationChoice,
+    *,
+    base: Path,
+    updates: Sequence[tuple[Path, tuple[int, ...]]],
+) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+    """Yield the weights of :func:`aggregate_artifacts`'s candidate slice by slice, in the artifact's order.
+
+    Yields:
+        A tensor's name, the slice's start, and the slice, float32 [parameters].
+
+    Raises:
+        InvalidMessage: An artifact is not of this schema, or an exponent is out of range.
+        NotFiniteError: The base holds NaN or infinity.
+        OSError: An artifact cannot be read.
+    """
     update_places = {place.spec.name: (index, place) for index, place in enumerate(compute_update_places(schema))}
     with ExitStack() as stack:
         base_file = stack.enter_context(_open_model(schema, base))
@@ -147,18 +172,17 @@ def aggregate_artifacts(
         products = _sum_products(schema, sources) if choice.rule in RULES_OF_WHOLE_UPDATES else None
         recipe = make_recipe(choice, update_count=len(sources), products=products)
         chosen = [sources[member] for member in recipe.members]
-        writer = _HashingWriter(stack.enter_context(_replace_file(candidate)))
-        writer.write(compute_model_header(schema))
         for place in compute_model_places(schema):
             index, update_place = update_places.get(place.spec.name, (None, place))
             for start, count in _iterate_slices(place.parameter_count):
                 weights = _read_model_slice(base_file, place, start, count)
-                if index is not None:
+                if index is None:
+                    _check_finite(place, weights)
+                else:
                     weights = compute_candidate(
                         recipe, weights, _read_members(chosen, index, update_place, start, count)
                     )
-                writer.write(weights.astype("<f4").tobytes())
-    return writer.finish()
+                yield place.spec.name, start, weights
 
 
 class _HashingWriter:

@@ -19,7 +19,7 @@ from node.tasks.interface import Task, TaskError
 from node.tasks.loading import load_task_class
 from node.worker.messages import LoadTask
 from node.worker.models import ModelTensors, describe_model
-from node.worker.service import build_context, compute_score_ppm
+from node.worker.service import build_context, compute_score_ppm, compute_screening_score_ppm
 from protocol.aggregation.candidate import compute_candidate
 from protocol.aggregation.fixed_point import (
     FixedPoint,
@@ -93,6 +93,8 @@ class Laboratory:
         self._models: dict[Digest, Weights] = {}
         self._updates: dict[Digest, Update] = {}
         self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
+        self._moved: dict[tuple[Digest, UpdateReference], Weights] = {}
+        """What single updates make of a base, which no artifact holds."""
         self._scores: dict[tuple[int, Digest], Ppm] = {}
         self.train_s = 0.0
         """How long training has taken so far, and below it the rest of the work."""
@@ -148,21 +150,22 @@ class Laboratory:
         if known is not None and known in self._models:
             return known
         started = time.perf_counter()
-        members = [self._split(update) for update in updates]
-        products = None
-        if self._choice.rule in RULES_OF_WHOLE_UPDATES:
-            sums = ProductSums(len(members))
-            for index in range(len(self._trainable)):
-                sums.add([member[index] for member in members])
-            products = sums.get()
-        recipe = make_recipe(self._choice, update_count=len(members), products=products)
-        candidate = self._models[base].copy()
-        for index, part in enumerate(self._trainable):
-            chosen = [members[member][index] for member in recipe.members]
-            candidate[part] = compute_candidate(recipe, candidate[part], chosen)
-        digest = self._candidates[key] = self._add_model(candidate)
+        digest = self._candidates[key] = self._add_model(self._join(base, updates))
         self.aggregate_s += time.perf_counter() - started
         return digest
+
+    def screen(self, member: int, base: Digest, update: UpdateReference) -> Ppm:
+        """Return the score of what one update makes of a base, on a member's held-out data (F8)."""
+        started = time.perf_counter()
+        moved = self._moved.get((base, update))
+        if moved is None:
+            moved = self._moved[base, update] = self._join(base, [update])
+        self.aggregate_s += time.perf_counter() - started
+        started = time.perf_counter()
+        self._load_module(moved)
+        score = compute_screening_score_ppm(self.tasks[member], self._model, self.device)
+        self.evaluate_s += time.perf_counter() - started
+        return score
 
     def evaluate(self, member: int, model: Digest) -> Ppm:
         """Return a model's score on a member's held-out data (F7)."""
@@ -220,6 +223,23 @@ class Laboratory:
         self._updates = {digest: update for digest, update in self._updates.items() if digest in kept}
         self._scores = {key: score for key, score in self._scores.items() if key[1] in kept}
         self._candidates = {key: digest for key, digest in self._candidates.items() if digest in kept}
+        self._moved.clear()
+
+    def _join(self, base: Digest, updates: Sequence[UpdateReference]) -> Weights:
+        """Return what the chain's rule makes of a base and updates."""
+        members = [self._split(update) for update in updates]
+        products = None
+        if self._choice.rule in RULES_OF_WHOLE_UPDATES:
+            sums = ProductSums(len(members))
+            for index in range(len(self._trainable)):
+                sums.add([member[index] for member in members])
+            products = sums.get()
+        recipe = make_recipe(self._choice, update_count=len(members), products=products)
+        candidate = self._models[base].copy()
+        for index, part in enumerate(self._trainable):
+            chosen = [members[member][index] for member in recipe.members]
+            candidate[part] = compute_candidate(recipe, candidate[part], chosen)
+        return candidate
 
     def _split(self, update: UpdateReference) -> list[FixedPoint]:
         parts = zip(self._updates[update.artifact_digest].tensors, update.scale_exponents, strict=True)

@@ -113,6 +113,15 @@ class JoinRanks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenUpdate:
+    """Score what one update makes of the model at ``base``, without writing it; answered by ModelEvaluated."""
+
+    tag: ClassVar[int] = 8
+    base: str
+    update: UpdateSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskLoaded:
     """Answers :class:`LoadTask`."""
 
@@ -150,7 +159,7 @@ class UpdatesAggregated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEvaluated:
-    """Answers :class:`EvaluateModel`."""
+    """Answers :class:`EvaluateModel` and :class:`ScreenUpdate`."""
 
     tag: ClassVar[int] = 5
     score: Ppm
@@ -216,7 +225,16 @@ class RankFailed(Exception):
     """A rank raised or died; the message says which, and what it said."""
 
 
-Request: TypeAlias = LoadTask | DescribeTask | TrainModel | AggregateUpdates | EvaluateModel | CheckTask | JoinRanks
+Request: TypeAlias = (
+    LoadTask
+    | DescribeTask
+    | TrainModel
+    | AggregateUpdates
+    | EvaluateModel
+    | CheckTask
+    | JoinRanks
+    | ScreenUpdate
+)
 Reply: TypeAlias = (
     TaskLoaded
     | TaskDescribed

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from node.attacks.kinds import AttackKind
 from node.tasks.interface import LocalSettingMissing, Task, TaskContext, TaskError, TrainReport
 from node.tasks.loading import load_task_class
-from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
+from node.worker.artifacts import aggregate_artifacts, iterate_candidate, read_model, write_model, write_update
 from node.worker.crew import Crew
 from node.worker.devices import open_device
 from node.worker.dry_run import Subject, check_task
@@ -30,6 +30,7 @@ from node.worker.messages import (
     ModelTrained,
     Reply,
     Request,
+    ScreenUpdate,
     SetupError,
     TaskDescribed,
     TaskLoaded,
@@ -63,6 +64,10 @@ class _Loaded:
     """Trains instead of this process, if there is a launcher."""
 
 
+class NoScore(TaskError):
+    """A task gave something else than a score."""
+
+
 class Service:
     """Handles requests one at a time. What the task or the disk raises passes through; the next request is welcome."""
 
@@ -89,6 +94,8 @@ class Service:
                 return self._aggregate(request)
             case EvaluateModel():
                 return self._evaluate(request)
+            case ScreenUpdate():
+                return self._screen(request)
             case CheckTask(folder=folder):
                 loaded = self._get_loaded()
                 subject = Subject(
@@ -174,6 +181,14 @@ class Service:
         read_model(loaded.schema, Path(request.model), loaded.tensors.put_slice)
         return ModelEvaluated(score=compute_score_ppm(loaded.task, loaded.model, loaded.device))
 
+    def _screen(self, request: ScreenUpdate) -> ModelEvaluated:
+        loaded = self._get_loaded()
+        update = (Path(request.update.path), request.update.scale_exponents)
+        slices = iterate_candidate(loaded.schema, loaded.aggregation, base=Path(request.base), updates=[update])
+        for name, start, weights in slices:
+            loaded.tensors.put_slice(name, start, weights)
+        return ModelEvaluated(score=compute_screening_score_ppm(loaded.task, loaded.model, loaded.device))
+
     def _get_loaded(self) -> _Loaded:
         if self._loaded is None:
             raise TaskError("no task is loaded: the first request must load one")
@@ -216,12 +231,20 @@ def compute_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) 
     """Return a model's score in parts per million (F7).
 
     Raises:
-        TaskError: The task gave a score outside [0, 1].
+        NoScore: The task gave a score outside [0, 1].
     """
     score = float(task.evaluate(model, device=device))
     if math.isnan(score) or not 0.0 <= score <= 1.0:
-        raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
+        raise NoScore(f"evaluate returned {score}: a score is from 0 to 1")
     return Ppm(round(score * SCORE_WHOLE))
+
+
+def compute_screening_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) -> Ppm:
+    """Return the score of a base moved by an update, in parts per million (F8): none is as bad as can be."""
+    try:
+        return compute_score_ppm(task, model, device)
+    except NoScore:
+        return Ppm(0)
 
 
 def _poison(loaded: _Loaded, base: Path, round_number: int) -> None:

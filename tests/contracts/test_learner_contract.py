@@ -114,6 +114,23 @@ async def test_score_of_one_model_is_always_the_same_share(implementation: str, 
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+async def test_screening_gives_one_update_on_one_base_the_same_share_and_writes_nothing(
+    implementation: str, tmp_path: Path
+) -> None:
+    async with open_subject(implementation, tmp_path) as subject:
+        update = tmp_path / "update"
+        training = await subject.learner.train(round_number=1, base=subject.base, update=update)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        scores = [
+            await subject.learner.screen(base=subject.base, update=update, scale_exponents=training.scale_exponents)
+            for _ in range(2)
+        ]
+        assert scores[0] == scores[1]
+        assert 0 <= scores[0] <= SCORE_WHOLE
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 async def test_abandoned_request_does_not_spoil_the_next(implementation: str, tmp_path: Path) -> None:
     async with open_subject(implementation, tmp_path) as subject:
         with trio.CancelScope() as scope:

@@ -30,8 +30,10 @@ from protocol.interface import (
     ModelEvaluated,
     Persist,
     PersistBlock,
+    ScreenUpdate,
     TimeAdvanced,
     TrainModel,
+    UpdateScreened,
     UpdateTrained,
     WitnessHeard,
 )
@@ -189,7 +191,7 @@ class Bench:
                     self._note_vote(vote)
                 case Broadcast(topic=topic, message=message):
                     self._note_message(topic, message)
-                case FetchArtifact() | TrainModel() | ComputeCandidate() | EvaluateModel():
+                case FetchArtifact() | TrainModel() | ComputeCandidate() | EvaluateModel() | ScreenUpdate():
                     self._orders.append(effect)
                 case _:
                     pass
@@ -253,5 +255,7 @@ class Bench:
                 return CandidateComputed(base_digest=base, updates=updates, candidate_digest=made)
             case EvaluateModel(model_digest=model):
                 return ModelEvaluated(model_digest=model, score=Ppm(600_000))
+            case ScreenUpdate(base_digest=base, update=update):
+                return UpdateScreened(base_digest=base, update=update, score=Ppm(600_000))
             case _:
                 return None

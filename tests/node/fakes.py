@@ -88,6 +88,13 @@ class FakeLearner:
         assert model.is_file()
         return self.score
 
+    async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
+        """See the port."""
+        await self._work("screen")
+        assert base.is_file()
+        assert update.is_file()
+        return self.score
+
     async def _work(self, call: str) -> None:
         self.calls.append(call)
         await trio.sleep(self.takes_s)

@@ -1,4 +1,7 @@
-"""A task of an institution's own, for tests: tiny, and as odd as its parameter ``mood`` says, in round 1 only."""
+"""A task of an institution's own, for tests: tiny, and as odd as its parameter ``mood`` says.
+
+It trains oddly in round 1 only, and evaluates oddly what is not the initial model.
+"""
 
 import ctypes
 import os
@@ -43,6 +46,10 @@ class OddTask(Task):
         return TrainReport(example_count=7, mean_loss=0.5)
 
     def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
+        if self.context.get_parameter("mood", "") == "hang when moved":
+            first = next(model.parameters())
+            if not torch.equal(first, next(OddModel().parameters())):
+                _hang(Path(self.context.get_parameter("sign", "")))
         return float(self.context.get_parameter("score", 0.5))
 
     def _be_odd(self, model: torch.nn.Module) -> None:

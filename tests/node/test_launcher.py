@@ -122,6 +122,10 @@ async def test_two_ranks_train_as_one_process_on_all_their_examples_would(tmp_pa
             if connection.status == psutil.CONN_LISTEN
         }
         await train(learner, tmp_path, round_number=2)
+        scales = training.scale_exponents
+        screened = await learner.screen(base=tmp_path / "base", update=tmp_path / "update", scale_exponents=scales)
+        assert screened == await learner.evaluate(model=tmp_path / "candidate")
+        assert screened != await learner.evaluate(model=tmp_path / "base")
         assert find_ranks(find_family(learner)) == ranks
         checked = await learner.check(folder=tmp_path)
         launcher = ranks[0].parent()

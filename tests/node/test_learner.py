@@ -61,6 +61,10 @@ async def train(learner: WorkerLearner, folder: Path, *, round_number: int) -> N
     await learner.train(round_number=round_number, base=folder / "base", update=folder / "update")
 
 
+async def screen(learner: WorkerLearner, folder: Path, exponents: tuple[int, ...]) -> int:
+    return await learner.screen(base=folder / "base", update=folder / "update", scale_exponents=exponents)
+
+
 async def test_digits_train_aggregate_and_improve(tmp_path: Path) -> None:
     base, update, candidate = (tmp_path / name for name in ("base", "update", "candidate"))
     with trio.fail_after(PATIENCE_S):
@@ -144,6 +148,39 @@ async def test_cancelled_request_leaves_no_reply_for_the_next_one(tmp_path: Path
             await wait_until_sign(tmp_path)
             nursery.cancel_scope.cancel()
         assert await learner.evaluate(model=tmp_path / "base") == 500_000
+
+
+async def test_screening_past_its_deadline_costs_that_update_only(tmp_path: Path) -> None:
+    async with open_odd_learner(tmp_path, "hang when moved", timeout_request_ms=2_000) as learner:
+        training = await learner.train(round_number=2, base=tmp_path / "base", update=tmp_path / "update")
+        pid = learner.get_worker_pid()
+        assert pid is not None
+        with pytest.raises(WorkerFailed, match="ScreenUpdate took longer than 2000 ms"):
+            await screen(learner, tmp_path, training.scale_exponents)
+        assert not psutil.pid_exists(pid)
+        standing_still = (-48,) * len(training.scale_exponents)
+        assert await screen(learner, tmp_path, standing_still) == 500_000
+
+
+async def test_cancelled_screening_leaves_no_reply_for_the_next_one(tmp_path: Path) -> None:
+    async with open_odd_learner(tmp_path, "hang when moved") as learner:
+        training = await learner.train(round_number=2, base=tmp_path / "base", update=tmp_path / "update")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: screen(learner, tmp_path, training.scale_exponents))
+            await wait_until_sign(tmp_path)
+            nursery.cancel_scope.cancel()
+        assert await learner.evaluate(model=tmp_path / "base") == 500_000
+
+
+async def test_a_missing_update_fails_its_own_screening_only(tmp_path: Path) -> None:
+    async with open_odd_learner(tmp_path, "") as learner:
+        training = await learner.train(round_number=2, base=tmp_path / "base", update=tmp_path / "update")
+        with pytest.raises(WorkerFailed, match=r"ScreenUpdate: FileNotFoundError.*nowhere"):
+            await learner.screen(
+                base=tmp_path / "base", update=tmp_path / "nowhere", scale_exponents=training.scale_exponents
+            )
+        assert await screen(learner, tmp_path, training.scale_exponents) == 500_000
+        assert learner.get_start_count() == 1
 
 
 async def test_requests_at_once_are_served_one_after_another(tmp_path: Path) -> None:

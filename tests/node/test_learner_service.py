@@ -17,6 +17,7 @@ from node.worker.messages import (
     LoadTask,
     ModelEvaluated,
     ModelTrained,
+    ScreenUpdate,
     TaskDescribed,
     TrainModel,
     UpdatesAggregated,
@@ -74,6 +75,11 @@ class Bench:
         aggregated = self.service.handle(request)
         assert isinstance(aggregated, UpdatesAggregated)
         return candidate
+
+    def read_module(self) -> dict[str, bytes]:
+        """Return the bits of the shared tensors that the task saw last."""
+        loaded = self.service._get_loaded()
+        return {spec.name: loaded.tensors.get_tensor(spec.name).tobytes() for spec in self.schema.tensors}
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -252,6 +258,73 @@ def test_score_outside_its_range_is_an_error(tmp_path: Path, score: str) -> None
     bench = Bench(tmp_path, replace(LOAD, parameters=(("score", score),)))
     with pytest.raises(TaskError, match="a score is from 0 to 1"):
         bench.service.handle(EvaluateModel(model=str(bench.base)))
+
+
+def halve(update: UpdateSource, shift: int) -> UpdateSource:
+    """Return an update's share of 2**-shift."""
+    return replace(update, scale_exponents=tuple(max(-48, exponent - shift) for exponent in update.scale_exponents))
+
+
+@pytest.mark.parametrize("shift", [0, 3, 40])
+@pytest.mark.parametrize("rule", AggregationRule)
+def test_screening_evaluates_the_very_bits_that_an_artifact_would_hold(
+    tmp_path: Path, rule: AggregationRule, shift: int
+) -> None:
+    """F8, for every rule of a chain, also those that shorten long updates; and nothing is written."""
+    parameters = Parameters(aggregation=rule, clip_radius_micro=500_000)
+    bench = Bench(tmp_path, replace(LOAD, aggregation=get_aggregation_choice(parameters)))
+    share = halve(bench.train("update"), shift)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    bench.service.handle(ScreenUpdate(base=str(bench.base), update=share))
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    screened = bench.read_module()
+    bench.service.handle(EvaluateModel(model=str(bench.aggregate(share))))
+    assert screened == bench.read_module()
+    bench.service.handle(EvaluateModel(model=str(bench.base)))
+    assert (screened == bench.read_module()) == (shift == 40)
+
+
+def test_what_was_screened_before_does_not_show(bench: Bench) -> None:
+    one = bench.train("one")
+    other = halve(one, 1)
+    bench.service.handle(ScreenUpdate(base=str(bench.base), update=one))
+    first = bench.read_module()
+    bench.service.handle(ScreenUpdate(base=str(bench.base), update=other))
+    assert bench.read_module() != first
+    bench.service.handle(ScreenUpdate(base=str(bench.base), update=one))
+    assert bench.read_module() == first
+
+
+@pytest.mark.parametrize("score", ["-0.1", "1.1", "nan", "inf"])
+def test_an_update_that_leaves_no_score_is_as_bad_as_can_be(tmp_path: Path, score: str) -> None:
+    """F8: otherwise a poisoner could make voters silent."""
+    bench = Bench(tmp_path, replace(LOAD, parameters=(("score", score),)))
+    update = bench.train("update")
+    assert bench.service.handle(ScreenUpdate(base=str(bench.base), update=update)) == ModelEvaluated(score=Ppm(0))
+
+
+def test_screening_a_damaged_update_or_with_illegal_scales_is_an_error_and_the_next_is_welcome(bench: Bench) -> None:
+    good, cut = bench.train("update"), bench.train("cut")
+    Path(cut.path).write_bytes(Path(cut.path).read_bytes()[:-1])
+    with pytest.raises(InvalidMessage, match="update artifact of"):
+        bench.service.handle(ScreenUpdate(base=str(bench.base), update=cut))
+    for exponents in ((-7, *good.scale_exponents[1:]), (-49, *good.scale_exponents[1:]), good.scale_exponents[1:]):
+        with pytest.raises(InvalidMessage, match="scale exponent"):
+            bench.service.handle(ScreenUpdate(base=str(bench.base), update=replace(good, scale_exponents=exponents)))
+    with pytest.raises(FileNotFoundError):
+        bench.service.handle(ScreenUpdate(base=str(bench.base), update=replace(good, path=str(bench.folder / "none"))))
+    scored = bench.service.handle(ScreenUpdate(base=str(bench.base), update=good))
+    assert scored == ModelEvaluated(score=Ppm(500_000))
+
+
+def test_a_base_that_is_not_finite_is_not_screened_on(bench: Bench) -> None:
+    update = bench.train("update")
+    header, artifact = len(compute_model_header(bench.schema)), bench.base.read_bytes()
+    for place in (header, len(artifact) - 4):
+        poisoned = artifact[:place] + np.array([np.nan], dtype="<f4").tobytes() + artifact[place + 4 :]
+        bench.base.write_bytes(poisoned)
+        with pytest.raises(NotFiniteError):
+            bench.service.handle(ScreenUpdate(base=str(bench.base), update=update))
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1.5", str(2**64)])

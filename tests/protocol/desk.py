@@ -10,7 +10,9 @@ from protocol.interface import (
     EvaluateModel,
     ModelEvaluated,
     Persist,
+    ScreenUpdate,
     UpdateReference,
+    UpdateScreened,
     UpdateTrained,
 )
 from protocol.journal import OwnBallotRecord
@@ -48,6 +50,10 @@ class Desk:
     inverts_ballots: bool = False
     scores: dict[Digest, int] = field(default_factory=dict)
     """In parts per million; 900_000 where nothing is said."""
+    unscored: set[Digest] = field(default_factory=set)
+    """What the worker fails to score."""
+    unanswered: set[Digest] = field(default_factory=set)
+    """Updates that are still being screened."""
     held: set[Digest] = field(default_factory=set)
     asked: list[Effect] = field(default_factory=list)
     duties: Duties = field(init=False)
@@ -97,6 +103,12 @@ class Desk:
             case EvaluateModel(model_digest=model_digest):
                 score = Ppm(self.scores.get(model_digest, 900_000))
                 self.duties.on_score(ModelEvaluated(model_digest=model_digest, score=score))
+            case ScreenUpdate(update=update) if update.artifact_digest in self.unanswered:
+                pass
+            case ScreenUpdate(base_digest=base_digest, update=update):
+                name = name_alone(update)
+                screened = None if name in self.unscored else Ppm(self.scores.get(name, 900_000))
+                self.duties.on_screened(UpdateScreened(base_digest=base_digest, update=update, score=screened))
             case _:
                 pass
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.interface import ComputeCandidate, Effect, EvaluateModel, Persist, TrainModel
+from protocol.interface import ComputeCandidate, Effect, EvaluateModel, Persist, ScreenUpdate, TrainModel
 from protocol.journal import OwnBallotRecord, Record
 from protocol.operations import Payload, RevealBallot, SealBallot, SubmitUpdate
 from protocol.outcomes import Phase, RoundRecord, Verdict
@@ -70,6 +70,7 @@ def test_voters_judge_what_is_left_and_accept_it(builder: LedgerBuilder) -> None
     assert [update.scale_exponents for update in order.updates] == [WHOLE]
     (evaluation,) = [effect for effect in effects[0] if isinstance(effect, EvaluateModel)]
     assert evaluation.model_digest == make_digest("alone", rest)
+    assert not [effect for effect in effects[0] if isinstance(effect, ScreenUpdate)]
     _, settled = let_work(builder, desks)
     assert settled is not None
     assert (settled.verdict, builder.state.model_digest) == (Verdict.ACCEPT, make_digest("alone", rest))

@@ -9,6 +9,9 @@ from protocol.interface import (
     ComputeCandidate,
     ModelEvaluated,
     Persist,
+    ScreenUpdate,
+    UpdateReference,
+    UpdateScreened,
 )
 from protocol.journal import OwnBallotRecord, Record
 from protocol.operations import RevealBallot, SealBallot, compute_seal
@@ -38,13 +41,10 @@ def builder() -> LedgerBuilder:
 def test_a_voter_aggregates_the_updates_in_their_canonical_order(builder: LedgerBuilder) -> None:
     """F6: by itself, from the updates that the ledger names."""
     effects, _ = make_voter(builder).work()
-    order, *shares = [effect for effect in effects if isinstance(effect, ComputeCandidate)]
+    (order,) = [effect for effect in effects if isinstance(effect, ComputeCandidate)]
     digests = [update.artifact_digest for update in order.updates]
     assert digests == [entry.manifest.artifact_digest for entry in builder.round.updates] == sorted(digests)
     assert [update.scale_exponents for update in order.updates] == [WHOLE, WHOLE]
-    assert [[(update.artifact_digest, update.scale_exponents) for update in share.updates] for share in shares] == [
-        [(digest, EIGHTH)] for digest in digests
-    ]
 
 
 def test_a_voter_seals_a_ballot_that_its_reveal_will_open(builder: LedgerBuilder) -> None:
@@ -93,6 +93,56 @@ def test_a_voter_screens_every_update_whatever_it_says_of_the_candidate(
     ballot = desk.get_ballot()
     assert (ballot.is_accept, ballot.update_flags) == (candidate_score == 900_000, (False, is_flagged))
     assert not ballot.is_base_flagged
+
+
+def test_a_voter_orders_the_score_of_an_eighth_of_each_update_on_the_base(builder: LedgerBuilder) -> None:
+    """F8."""
+    effects, _ = make_voter(builder).work()
+    orders = [effect for effect in effects if isinstance(effect, ScreenUpdate)]
+    assert [(order.round, order.base_digest) for order in orders] == [(Round(1), builder.round.base_digest)] * 2
+    assert [(order.update.artifact_digest, order.update.scale_exponents) for order in orders] == [
+        (entry.manifest.artifact_digest, EIGHTH) for entry in builder.round.updates
+    ]
+
+
+def test_what_a_voter_cannot_score_it_does_not_flag_and_it_still_flags_the_others(builder: LedgerBuilder) -> None:
+    """F8: its own disk or worker failed, which says nothing of the update."""
+    desk = make_voter(builder)
+    unscored, bad = [make_digest("share", entry.manifest.artifact_digest) for entry in builder.round.updates]
+    desk.unscored = {unscored}
+    desk.scores = {bad: 0}
+    assert desk.get_ballot().update_flags == (False, True)
+
+
+def test_a_voter_waits_for_the_score_of_every_update(builder: LedgerBuilder) -> None:
+    """F8."""
+    desk = make_voter(builder)
+    late = builder.round.updates[1].manifest.artifact_digest
+    desk.unanswered = {late}
+    assert desk.work()[1] == []
+    update = UpdateReference(artifact_digest=late, scale_exponents=EIGHTH)
+    base_digest = builder.round.base_digest
+    desk.duties.on_screened(UpdateScreened(base_digest=base_digest, update=update, score=Ppm(0)))
+    assert desk.get_ballot().update_flags == (False, True)
+
+
+def test_a_score_on_another_base_is_none_on_this(builder: LedgerBuilder) -> None:
+    """F8: an answer may come when its round is over."""
+    desk = make_voter(builder)
+    for entry in builder.round.updates:
+        update = UpdateReference(artifact_digest=entry.manifest.artifact_digest, scale_exponents=EIGHTH)
+        desk.duties.on_screened(UpdateScreened(base_digest=make_digest("old"), update=update, score=Ppm(0)))
+    assert desk.get_ballot().update_flags == (False, False)
+
+
+def test_a_settled_round_leaves_no_scores_of_updates_behind(builder: LedgerBuilder) -> None:
+    desk = make_voter(builder)
+    desk.get_ballot()
+    assert desk.duties._screened
+    ballot = make_ballot(builder.round)
+    settled = builder.run_voting(lambda _: ballot)
+    desk.duties.on_settled(settled, builder.state)
+    assert not desk.duties._screened
 
 
 def test_in_preset_paper_nobody_flags_an_update() -> None:

@@ -25,7 +25,9 @@ from protocol.interface import (
     FinalizedBlock,
     Input,
     ModelEvaluated,
+    ScreenUpdate,
     TrainModel,
+    UpdateScreened,
     UpdateTrained,
     WitnessHeard,
 )
@@ -44,7 +46,7 @@ WORK_MS_MAX = 600
 KEY_WORK_MS_MAX = 100
 WITNESS_PAUSE_MS = (5, 400)
 
-Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel
+Work: TypeAlias = TrainModel | ComputeCandidate | EvaluateModel | ScreenUpdate
 Order: TypeAlias = AskWitnesses | FetchBlocks | FetchBlock | FetchArtifact | Work | KeyWork
 
 
@@ -87,7 +89,7 @@ class Surroundings:
                 self.fetch_body(node, block_hash)
             case FetchArtifact():
                 self.fetch_artifact(node, order)
-            case TrainModel() | ComputeCandidate() | EvaluateModel():
+            case TrainModel() | ComputeCandidate() | EvaluateModel() | ScreenUpdate():
                 self.work(node, order)
             case MakeDeal() | CheckDeals() | DeriveShare() | JudgeDeal():
                 self.work_keys(node, order)
@@ -226,6 +228,8 @@ class Surroundings:
                 needed = (base_digest, *[update.artifact_digest for update in updates])
             case EvaluateModel(model_digest=model_digest):
                 needed = (model_digest,)
+            case ScreenUpdate(base_digest=base_digest, update=update):
+                needed = (base_digest, update.artifact_digest)
             case _:
                 assert_never(order)
         if node.disk.artifacts.issuperset(needed):
@@ -239,12 +243,13 @@ class Surroundings:
 
         def finish() -> None:
             if node.incarnation == incarnation:
-                node.disk.artifacts.add(digest)
+                node.disk.artifacts.update(() if digest is None else (digest,))
                 self.handle(node, answer)
 
         self._loop.at(self._random.randint(1, WORK_MS_MAX), finish)
 
-    def _compute(self, node: SimNode, order: Work) -> tuple[Digest, Input]:
+    def _compute(self, node: SimNode, order: Work) -> tuple[Digest | None, Input]:
+        """Return the artifact that the work leaves on the disk, if it does, and the answer."""
         match order:
             case TrainModel(round=round_number, base_digest=base_digest):
                 where = round_number.to_bytes(8, "big")
@@ -265,10 +270,15 @@ class Surroundings:
                 self._bad.update([digest] if self._bad.intersection(parts) else [])
                 return digest, CandidateComputed(base_digest=base_digest, updates=updates, candidate_digest=digest)
             case EvaluateModel(model_digest=digest):
-                # By less than two thousandths, which is what a voter lets a share of an update cost (F8).
-                jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 500
-                is_bad = self.manners.get(node.index) is not Manner.POISONING and digest in self._bad
-                score = Ppm((100_000 if is_bad else 600_000) + jitter)
-                return digest, ModelEvaluated(model_digest=digest, score=score)
+                return None, ModelEvaluated(model_digest=digest, score=self._score(node, digest))
+            case ScreenUpdate(base_digest=base_digest, update=update):
+                score = self._score(node, update.artifact_digest)
+                return None, UpdateScreened(base_digest=base_digest, update=update, score=score)
             case _:
                 assert_never(order)
+
+    def _score(self, node: SimNode, digest: Digest) -> Ppm:
+        # By less than two thousandths, which is what a voter lets a share of an update cost (F8).
+        jitter = int.from_bytes(compute_digest(Domain.STATE, digest, node.member)[:2], "big") % 500
+        is_bad = self.manners.get(node.index) is not Manner.POISONING and digest in self._bad
+        return Ppm((100_000 if is_bad else 600_000) + jitter)

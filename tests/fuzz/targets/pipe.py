@@ -14,6 +14,7 @@ from node.worker.messages import (
     AggregateUpdates,
     DescribeTask,
     EvaluateModel,
+    ScreenUpdate,
     TrainModel,
     UpdateSource,
     decode_request,
@@ -48,6 +49,7 @@ def make_seeds() -> tuple[bytes, ...]:
             AggregateUpdates(base="/b", updates=(UpdateSource(path="/u", scale_exponents=(-9, -48)),), candidate="/c")
         ),
         encode_request(EvaluateModel(model="/model")),
+        encode_request(ScreenUpdate(base="/b", update=UpdateSource(path="/u", scale_exponents=(-12, -48)))),
     ]
     return (*frames, b"".join(frames))
 

@@ -132,6 +132,7 @@ def _make_requests() -> dict[str, Sequence[object]]:
             pipe.AggregateUpdates(
                 base="base", updates=(pipe.UpdateSource(path="one", scale_exponents=(-20, -21)),), candidate="made"
             ),
+            pipe.ScreenUpdate(base="base", update=pipe.UpdateSource(path="one", scale_exponents=(-23, -24))),
         ],
         "worker reply": [
             pipe.ModelTrained(scale_exponents=(-20,), example_count=9, train_ms=12),

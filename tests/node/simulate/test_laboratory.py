@@ -15,6 +15,7 @@ from node.worker.messages import (
     LoadTask,
     ModelEvaluated,
     ModelTrained,
+    ScreenUpdate,
     TaskDescribed,
     TrainModel,
     UpdatesAggregated,
@@ -75,6 +76,11 @@ def test_artifacts_and_scores_are_those_of_separate_workers(tmp_path: Path, rule
     scored = service.handle(EvaluateModel(model=str(candidate)))
     assert isinstance(scored, ModelEvaluated)
     assert laboratory.evaluate(load.member_count - 1, aggregated.digest) == scored.score
+    for reference, source in zip(references, sources, strict=True):
+        screened = service.handle(ScreenUpdate(base=str(base), update=source))
+        assert isinstance(screened, ModelEvaluated)
+        assert laboratory.screen(load.member_count - 1, laboratory.initial_digest, reference) == screened.score
+    assert len({laboratory.screen(0, laboratory.initial_digest, reference) for reference in references}) > 1
 
 
 def test_a_change_added_to_its_base_gives_the_trained_model_again() -> None:

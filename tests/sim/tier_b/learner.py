@@ -73,6 +73,13 @@ class HashLearner:
         jitter = int.from_bytes(hashlib.sha256(_hash_file(model) + self.member).digest()[:2], "big") % 10_000
         return Ppm(600_000 + jitter)
 
+    async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
+        """See the port."""
+        await self._work()
+        parts = (_hash_file(base), _hash_file(update), repr(scale_exponents).encode(), self.member)
+        jitter = int.from_bytes(hashlib.sha256(b"|".join(parts)).digest()[:2], "big") % 10_000
+        return Ppm(600_000 + jitter)
+
     async def _work(self) -> None:
         await trio.sleep(self.random.random() * self.work_s_max)
         if self.random.random() < self.failure_share:
