@@ -6,7 +6,6 @@ its values, and what ``[defaults]`` says holds where a table says nothing. ``lab
 """
 
 import itertools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from node.attacks import BallotKind
 from node.errors import ConfigError
 from node.json_documents import suggest
 from node.simulate.plan import SimulationPlan, check_plan
+from node.toml_documents import parse_toml
 from protocol.parameters import AggregationRule, Preset
 
 RUNS_MAX: Final = 10_000
@@ -66,11 +66,12 @@ def load_matrix(path: Path) -> Matrix:
         ConfigError: The file cannot be read, or a key or value in it is wrong.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
+    document = parse_toml(text, where=str(path))
     unknown = sorted(document.keys() - {"title", "defaults", "runs"})
     if unknown:
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}; there are title, [defaults] and [[runs]]")

@@ -140,9 +140,16 @@ FAULTS: Final = (
     Fault(
         target="documents",
         what="settings are parsed however deep they are",
-        path="node/config.py",
+        path="node/toml_documents.py",
         old="except RecursionError as error:",
         new="except MemoryError as error:",
+    ),
+    Fault(
+        target="documents",
+        what="settings are printed however deep they are",
+        path="node/toml_documents.py",
+        old="    check_nesting(values, where=where)\n",
+        new="",
     ),
     Fault(
         target="pipe",

@@ -82,6 +82,10 @@ def test_parameters_are_one_list_and_several_are_lists_of_lists(tmp_path: Path) 
         ("title = 'x'", "at least one"),
         ("titel = 'x'\n[[runs]]", "unknown key 'titel'"),
         ("[[runs]", "is no TOML"),
+        (f"[[runs]]\nnodes{'.a' * 1_100} = 4\n", "nested too deeply"),
+        (f"[[runs]]\nnodes = {'[' * 1_100}\n", "nested too deeply"),
+        (f"[[runs]]\nstrength = 0x{'f' * 400}\n", "more than 64 bits"),
+        (f"[[runs]]\nstrength = {'9' * 5_000}\n", "is no TOML"),
         ("runs = [1]", "runs 1: a table is expected"),
     ],
 )
