@@ -73,7 +73,7 @@ chaos: $(STAMP)
 	@$(VENV)/bin/pnyx testnet chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(STAMP)
-	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
+	@$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 e2e-browser: $(STAMP) browser
 	@PNYX_SCREENSHOTS="$(or $(PICTURES),docs/images)" $(PY) -m pytest -s tests/browser $(TEST_ARGS)

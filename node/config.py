@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 from node.config_keys import KEYS, Attack, Key, LogFormat, LogLevel
 from node.errors import ConfigError
 from node.json_documents import suggest
+from node.toml_documents import parse_toml
 from protocol.units import MemberId
 
 CONFIG_FILE_NAME: Final = "config.toml"
@@ -68,18 +68,14 @@ def load_config(path: Path, *, environment: Mapping[str, str] = os.environ) -> C
     """
     try:
         text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(
             f"there is no {path}: make a home with `pnyx init`, or name another one with --home"
         ) from None
-    except (OSError, ValueError) as error:
-        # Besides its own error the parser lets through what Python says of a number of too many digits.
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: tables or lists are nested too deeply") from error
     fields: dict[str, object] = {}
-    for name, value in values.items():
+    for name, value in parse_toml(text, where=str(path)).items():
         where = f"{path}, line {_find_line(text, name)}"
         key = KEYS.get(name)
         if key is None:

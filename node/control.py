@@ -19,6 +19,7 @@ import trio
 
 from node.errors import ConfigError, DaemonUnreachable, NodeError
 from node.json_values import JsonObject, JsonValue, get_object
+from node.nesting import check_nesting
 from protocol.errors import ProtocolError
 
 SOCKET_NAME: Final = "control.sock"
@@ -120,9 +121,11 @@ async def _answer(line: bytes, handler: ControlHandler, send: SendResult, stream
 
 def _parse_request(line: bytes) -> JsonObject:
     try:
-        return get_object(json.loads(line))
+        request = get_object(json.loads(line))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    check_nesting(request, where="malformed request")
+    return request
 
 
 async def _refuse(stream: trio.SocketStream, message: str) -> None:

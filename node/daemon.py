@@ -27,7 +27,8 @@ from node.errors import ConfigError
 from node.failures import raise_cause
 from node.home import Home, HomeLock, load_home
 from node.http.gauges import Gauges
-from node.http.pages import Pages, make_outcome_reader
+from node.http.pages import Pages
+from node.http.past import Past
 from node.http.reading import Present
 from node.http.server import open_http_listeners
 from node.keys import GetPassphrase
@@ -245,7 +246,7 @@ class Daemon:
         return Pages(
             present,
             node.hub,
-            read_outcomes=make_outcome_reader(self._home.paths.ledger, self._chain_id),
+            read_outcomes=Past(self._home.paths.ledger, self._chain_id).read,
             listeners=listeners,
             version=version("pnyx"),
         )

@@ -17,6 +17,7 @@ from typing import Final, NewType, TypeAlias, TypeVar, cast
 
 from node.errors import ConfigError
 from node.json_values import JsonObject, JsonValue
+from node.nesting import check_nesting
 from protocol.codec import BYTES_LENGTHS, INT64_MIN, UINT64_MAX
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
 
 
 def parse_json(text: str, *, where: str) -> JsonValue:
-    """Return the value of a JSON text, without repeated keys, floats or NaN.
+    """Return the value of a JSON text, without repeated keys, floats or NaN, nested NESTING_MAX deep at the most.
 
     Raises:
         ConfigError: It is no such text; the message names the line.
@@ -83,13 +84,13 @@ def parse_json(text: str, *, where: str) -> JsonValue:
         return built
 
     try:
-        return cast(
-            JsonValue, json.loads(text, object_pairs_hook=build_object, parse_float=refuse, parse_constant=refuse)
-        )
+        value = json.loads(text, object_pairs_hook=build_object, parse_float=refuse, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{where}, line {error.lineno}: this is no JSON ({error.msg})") from error
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{where}: this is no JSON ({type(error).__name__})") from error
+    check_nesting(value, where=where)
+    return cast(JsonValue, value)
 
 
 def format_json(value: JsonValue) -> str:

@@ -50,7 +50,7 @@ def simulate(
     attack: AttackOption = "none",
     ballots: BallotOption = None,
     strength: Annotated[float | None, typer.Option(help="Of the attack, if not its own.")] = None,
-    fraction: Annotated[float, typer.Option(help="Which share of the members is malicious.")] = 0.0,
+    fraction: Annotated[float, typer.Option(help="Which share of the members is malicious; goes with --attack.")] = 0.0,
     aggregation: Annotated[AggregationName | None, typer.Option(help="How updates join; the preset's.")] = None,
     preset: Annotated[Literal["neutral", "paper"], typer.Option(help="Who pays for what.")] = "neutral",
     proposers: Annotated[int | None, typer.Option(help="Members that train in a round.")] = None,
@@ -59,6 +59,9 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Of keys, data, training and draws.")] = 1,
     matrix: MatrixOption = None,
     output: OutputOption = None,
+    keep_filed: Annotated[
+        bool, typer.Option("--keep-filed", help="Use filed results of a matrix though other code computed them.")
+    ] = False,
     plots: Annotated[bool, typer.Option(help="Draw a matrix's plots; needs the extra 'plots'.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each run.")] = False,
 ) -> None:
@@ -71,7 +74,7 @@ def simulate(
     if (matrix is None) != (output is None):
         raise typer.BadParameter("--matrix FILE and --output DIR belong together")
     if matrix is not None and output is not None:
-        _run_matrix(matrix, output, has_plots=plots, as_json=as_json)
+        _run_matrix(matrix, output, has_plots=plots, keeps_filed=keep_filed, as_json=as_json)
         return
     plan = SimulationPlan(
         node_count=nodes,
@@ -97,7 +100,7 @@ def simulate(
         _print_result(result)
 
 
-def _run_matrix(path: Path, directory: Path, *, has_plots: bool, as_json: bool) -> None:
+def _run_matrix(path: Path, directory: Path, *, has_plots: bool, keeps_filed: bool, as_json: bool) -> None:
     import json
 
     from node.simulate.campaign import PLOTS_FOLDER, REPORT_NAME, run_matrix
@@ -110,7 +113,8 @@ def _run_matrix(path: Path, directory: Path, *, has_plots: bool, as_json: bool) 
         return _run(plan, title=f"{left} to go: {plan.task}, {plan.attack} {plan.fraction:g}, seed {plan.seed}")
 
     directory = directory.expanduser()
-    runs = run_matrix(matrix, directory, run_cell, has_plots=has_plots)
+    _find_own_tasks()
+    runs = run_matrix(matrix, directory, run_cell, has_plots=has_plots, keeps_filed=keeps_filed, tell=print_note)
     if as_json:
         for run in runs:
             print_line(json.dumps(run.summary, separators=(",", ":")))
@@ -126,13 +130,17 @@ def _run(plan: "SimulationPlan", *, title: str) -> "SimulationResult":
 
     from node.simulate.run import run_simulation
 
-    if str(Path.cwd()) not in sys.path:
-        # For a task of the user's own, as module:Class.
-        sys.path.insert(0, str(Path.cwd()))
+    _find_own_tasks()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=plan.round_count)
         return run_simulation(plan, on_round=lambda _record, _state: progress.advance(bar))
+
+
+def _find_own_tasks() -> None:
+    """Let a task of the user's own be found in the current directory, as module:Class."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def _print_result(result: "SimulationResult") -> None:

@@ -89,12 +89,17 @@ class StakeHistory:
         self._height = Height(0)
         self._held: dict[MemberId, Stake] = {}
 
-    def restart(self, height: Height, totals: Mapping[MemberId, Stake], past: Iterable[StakePoint]) -> None:
-        """Begin anew from what everybody holds at a height, and the points before it, oldest first."""
+    def restart(self, height: Height, totals: Mapping[MemberId, Stake]) -> None:
+        """Begin anew from what everybody holds at a height, without points."""
         self._height = height
         self._held = dict(totals)
         self.points.clear()
-        self.points.extend(past)
+
+    def prepend(self, past: Iterable[StakePoint]) -> None:
+        """Put points before all others, oldest first."""
+        points = [*past, *self.points]
+        self.points.clear()
+        self.points.extend(points)
 
     def note_block(self, height: Height, outcome: BlockOutcome) -> None:
         """Take in the next block; one that is known already changes nothing."""

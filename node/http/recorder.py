@@ -31,7 +31,7 @@ FAILURES_MAX: Final = 60
 Outcomes: TypeAlias = list[tuple[Height, BlockOutcome]]
 
 ReadOutcomes: TypeAlias = Callable[[Round, Height], Awaitable[Outcomes]]
-"""Reads what the blocks did after the one that opened a round up to a height, newest first; waits for the height."""
+"""Reads what the blocks did after the one that opened a round up to a height, newest first; fewer if it cannot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,9 @@ class Recorder:
         self.failures: deque[SeenFailure] = deque(maxlen=FAILURES_MAX)
         self.failed_views = 0
         self._counted_round = get_state().rounds_settled
-        """The last round whose verdict was counted, or settled before there was somebody to count."""
+        """The last round whose verdict was counted, is in the rounds below, or came before there was a counter."""
+        self._uncounted_rounds: set[int] = set()
+        """Rounds whose end was not observed and has not been read yet."""
         self.verdicts: Counter[Verdict] = Counter()
         self.durations = {phase: PhaseDurations() for phase in Phase}
         self.offenders: set[MemberId] = set()
@@ -108,27 +110,34 @@ class Recorder:
         """Watch until cancelled."""
         with self._hub.watch() as watcher:
             task_status.started()
-            await self._recall()
             while True:
-                self._note(await watcher.wait_next())
-                await self._make_up_for_missed(watcher)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._recall, self._restart())
+                    await self._note_until_missed(watcher)
+                    nursery.cancel_scope.cancel()
 
-    async def _recall(self) -> None:
-        """Read the past; blocks that come meanwhile wait in the watcher's queue."""
+    async def _note_until_missed(self, watcher: Watcher) -> None:
+        """Note what is observed until something was lost: without its movements the present would be wrong."""
+        while not watcher.missed_count:
+            self._note(await watcher.wait_next())
+        watcher.missed_count = 0
+
+    def _restart(self) -> LedgerState:
+        """Begin the history anew from the present, which is returned; nothing waits for the past."""
         state = self._get_state()
-        first = Round(max(state.rounds_settled - POINTS_MAX + 1, 1))
-        outcomes = await self._read_outcomes(first, state.height)
-        totals = compute_totals(state)
-        self.history.restart(state.height, totals, compute_past(totals, outcomes))
-        for _, outcome in reversed(outcomes):
-            if outcome.settled is not None:
-                self._count_verdict(outcome.settled)
+        self.history.restart(state.height, compute_totals(state))
+        self._uncounted_rounds |= set(range(max(self._counted_round + 1, _get_first(state)), state.rounds_settled + 1))
+        self._counted_round = max(self._counted_round, state.rounds_settled)
+        return state
 
-    async def _make_up_for_missed(self, watcher: Watcher) -> None:
-        """Read the past again if observations were lost: without their movements the present would be wrong."""
-        if watcher.missed_count:
-            watcher.missed_count = 0
-            await self._recall()
+    async def _recall(self, state: LedgerState) -> None:
+        """Put the past before the history, which has begun anew with this state."""
+        outcomes = await self._read_outcomes(_get_first(state), state.height)
+        self.history.prepend(compute_past(compute_totals(state), outcomes))
+        for _, outcome in outcomes:
+            if outcome.settled is not None and outcome.settled.round in self._uncounted_rounds:
+                self._uncounted_rounds.remove(outcome.settled.round)
+                self.verdicts[outcome.settled.verdict] += 1
 
     def _note(self, observation: Observation) -> None:
         match observation:
@@ -182,3 +191,8 @@ class Recorder:
         if self._phase is not None:
             _, phase, began_ms = self._phase
             self.durations[phase].add((self.blocks[-1].time_ms - began_ms) / 1_000 if self.blocks else 0.0)
+
+
+def _get_first(state: LedgerState) -> Round:
+    """Return the first round of which the history still has a point."""
+    return Round(max(state.rounds_settled - POINTS_MAX + 1, 1))

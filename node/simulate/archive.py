@@ -1,6 +1,7 @@
 """Results on disk: one JSON document for each run, so that a matrix that was stopped goes on where it was.
 
-A document is named after the run and the digest of its whole plan; it appears when it is whole.
+A document is named after the run and the digest of its whole plan, and says what code computed it; it appears when it
+is whole.
 """
 
 import hashlib
@@ -26,6 +27,8 @@ class FiledRun:
     """What reports need of a run."""
 
     label: str
+    code: str
+    """What computed it (:mod:`node.simulate.provenance`); empty in files that do not say."""
     plan: JsonObject
     """The plan's fields."""
     summary: JsonObject
@@ -68,12 +71,13 @@ def get_path(directory: Path, cell: Cell) -> Path:
     return directory / RUNS_FOLDER / f"{name}-{digest}.json"
 
 
-def file_result(path: Path, cell: Cell, result: SimulationResult) -> None:
-    """Write a result."""
+def file_result(path: Path, cell: Cell, result: SimulationResult, *, code: str) -> None:
+    """Write a result, and what computed it."""
     parameters = cell.plan.build_parameters()
     document: JsonObject = {
         "version": FORMAT_VERSION,
         "label": cell.label,
+        "code": code,
         "plan": _describe(cell.plan),
         "summary": build_summary(result),
         "proposer_count": parameters.proposer_count,
@@ -106,6 +110,7 @@ def load_run(path: Path) -> FiledRun | None:
         backdoor, engine_s = document["backdoor"], document["engine_s"]
         return FiledRun(
             label=get_text(document["label"]),
+            code=get_text(document.get("code", "")),
             plan=get_object(document["plan"]),
             summary=get_object(document["summary"]),
             proposer_count=get_int(document["proposer_count"]),

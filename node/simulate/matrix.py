@@ -6,7 +6,7 @@ its values, and what ``[defaults]`` says holds where a table says nothing. ``lab
 """
 
 import itertools
-import tomllib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from node.attacks import BallotKind
 from node.errors import ConfigError
 from node.json_documents import suggest
 from node.simulate.plan import SimulationPlan, check_plan
+from node.toml_documents import parse_toml
 from protocol.parameters import AggregationRule, Preset
 
 RUNS_MAX: Final = 10_000
@@ -66,30 +67,48 @@ def load_matrix(path: Path) -> Matrix:
         ConfigError: The file cannot be read, or a key or value in it is wrong.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
+    document = parse_toml(text, where=str(path))
     unknown = sorted(document.keys() - {"title", "defaults", "runs"})
     if unknown:
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}; there are title, [defaults] and [[runs]]")
     defaults, tables = document.get("defaults", {}), document.get("runs", [])
     if not isinstance(defaults, dict) or not isinstance(tables, list) or not tables:
         raise ConfigError(f"{path}: [defaults] is a table and [[runs]] are tables, at least one")
-    cells: list[Cell] = []
+    listed: list[_Combinations] = []
     for number, table in enumerate(tables, start=1):
         where = f"{path}, runs {number}"
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: a table is expected")
-        cells += _expand({**defaults, **table}, where=where)
-    distinct = list(dict.fromkeys(cells))
-    if len(distinct) > RUNS_MAX:
-        raise ConfigError(f"{path}: {len(distinct)} runs, at most {RUNS_MAX} are supported")
+        listed.append(_read_table({**defaults, **table}, where=where))
+    count = sum(math.prod(len(values) for values in table.choices) for table in listed)
+    if count > RUNS_MAX:
+        raise ConfigError(f"{path}: {count} combinations, at most {RUNS_MAX} are supported")
+    distinct = dict.fromkeys(cell for table in listed for cell in _expand(table))
     return Matrix(title=str(document.get("title", path.stem)), cells=tuple(distinct))
 
 
-def _expand(table: dict[str, object], *, where: str) -> list[Cell]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Combinations:
+    """What one table lists."""
+
+    label: str
+    choices: list[list[tuple[str, object]]]
+    """For each key, each of its values."""
+    where: str
+    """For errors."""
+
+
+def _expand(table: _Combinations) -> list[Cell]:
+    plans = [_build_plan(dict(chosen), where=table.where) for chosen in itertools.product(*table.choices)]
+    return [Cell(label=table.label, plan=plan) for plan in plans]
+
+
+def _read_table(table: dict[str, object], *, where: str) -> _Combinations:
     label = table.pop("label", "")
     if not isinstance(label, str):
         raise ConfigError(f"{where}: label is text")
@@ -100,8 +119,7 @@ def _expand(table: dict[str, object], *, where: str) -> list[Cell]:
         is_several = isinstance(value, list) and (key not in _MANY or (value != [] and isinstance(value[0], list)))
         values = value if isinstance(value, list) and is_several else [value]
         choices.append([(key, entry) for entry in values])
-    plans = [_build_plan(dict(chosen), where=where) for chosen in itertools.product(*choices)]
-    return [Cell(label=label, plan=plan) for plan in plans]
+    return _Combinations(label=label, choices=choices, where=where)
 
 
 def _build_plan(chosen: dict[str, object], *, where: str) -> SimulationPlan:
@@ -110,8 +128,8 @@ def _build_plan(chosen: dict[str, object], *, where: str) -> SimulationPlan:
         field, kind = _FIELDS[key]
         changes[field] = _read(key, value, kind, where=where)
     plan = replace(SimulationPlan(), **changes)  # type: ignore[arg-type]  # names and types are checked
-    if plan.fraction == 0.0:
-        # One and the same run, whatever nobody does.
+    if plan.fraction == 0.0 and "fraction" in chosen:
+        # One and the same run, whatever nobody does; that nobody does it must be said.
         plan = replace(plan, attack="none", strength=None, ballots=None)
     try:
         check_plan(plan)

@@ -117,14 +117,7 @@ def check_plan(plan: SimulationPlan) -> None:
         raise ConfigError(f"--rounds {plan.round_count}: give 1 to {ROUND_COUNT_MAX}")
     if plan.attack not in SCENARIOS:
         raise ConfigError(f"unknown attack {plan.attack!r}{suggest(plan.attack, SCENARIOS)}")
-    if not 0.0 <= plan.fraction <= FRACTION_MAX:
-        raise ConfigError(f"--fraction {plan.fraction}: give 0 to {FRACTION_MAX}, some members must be honest")
-    if plan.attack == "none" and plan.fraction > 0.0:
-        raise ConfigError(f"--fraction {plan.fraction} of the members are to attack: say how with --attack")
-    if plan.attack != "none" and plan.malicious_count == 0 and plan.fraction > 0.0:
-        raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is nobody: give more")
-    if plan.malicious_count >= plan.node_count:
-        raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is everybody: give less")
+    _check_malicious(plan)
     if plan.strength is not None and plan.scenario.update not in DEFAULT_STRENGTHS:
         known = ", ".join(kind.value for kind in DEFAULT_STRENGTHS)
         raise ConfigError(f"--strength: {plan.attack} has none; these have: {known}")
@@ -137,3 +130,17 @@ def check_plan(plan: SimulationPlan) -> None:
     if count >= plan.node_count:
         raise ConfigError(f"{count} proposers of {plan.node_count} members: leave somebody to vote, --proposers")
     plan.build_task_params()
+
+
+def _check_malicious(plan: SimulationPlan) -> None:
+    if not 0.0 <= plan.fraction <= FRACTION_MAX:
+        raise ConfigError(f"--fraction {plan.fraction}: give 0 to {FRACTION_MAX}, some members must be honest")
+    if plan.attack == "none" and plan.fraction > 0.0:
+        raise ConfigError(f"--fraction {plan.fraction} of the members are to attack: say how with --attack")
+    if plan.fraction == 0.0 and (plan.attack != "none" or plan.ballots is not None):
+        what = f"--attack {plan.attack}" if plan.attack != "none" else f"--ballots {plan.ballots}"
+        raise ConfigError(f"{what} needs --fraction, which share of the members is malicious, e.g. --fraction 0.3")
+    if plan.attack != "none" and plan.malicious_count == 0:
+        raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is nobody: give more")
+    if plan.malicious_count >= plan.node_count:
+        raise ConfigError(f"--fraction {plan.fraction} of {plan.node_count} members is everybody: give less")

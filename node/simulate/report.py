@@ -72,8 +72,15 @@ def group_runs(runs: Sequence[FiledRun]) -> Groups:
     return dict(sorted(groups.items()))
 
 
-def format_report(title: str, runs: Sequence[FiledRun]) -> str:
-    """Return the whole report."""
+def format_report(title: str, runs: Sequence[FiledRun], *, stale_count: int = 0) -> str:
+    """Return the whole report.
+
+    Args:
+        title: Of the matrix.
+        runs: All of it.
+        stale_count: How many of them other code computed.
+    """
+    stale = f"{stale_count} of them are of other code than the one that wrote this report (`--keep-filed`)."
     groups = group_runs(runs)
     seeds = sorted({int(run.get_number("seed")) for run in runs})
     lines = [
@@ -82,6 +89,7 @@ def format_report(title: str, runs: Sequence[FiledRun]) -> str:
         f"{len(runs)} runs of `pnyx simulate`, seeds {', '.join(map(str, seeds))}. Scores are the mean of the honest"
         " members' scores on their own held-out data; of several seeds the mean, and in brackets the lowest and the"
         " highest.",
+        *(["", stale] if stale_count else []),
         "",
         *_format_table(groups),
     ]

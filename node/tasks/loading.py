@@ -31,7 +31,7 @@ def load_task_class(name: str) -> type[Task]:
     Raises:
         TaskError: There is no such task, or it is no subclass of Task. What importing its module raises passes through.
     """
-    module_name, separator, class_name = _find(name).partition(":")
+    module_name, separator, class_name = find_reference(name).partition(":")
     if not separator:
         raise TaskError(f"unknown task {name!r}: use {', '.join(sorted(BUNDLED))} or module:Class")
     try:
@@ -44,7 +44,8 @@ def load_task_class(name: str) -> type[Task]:
     return task_class
 
 
-def _find(name: str) -> str:
+def find_reference(name: str) -> str:
+    """Return ``module:Class`` for a task's name; a name that stands for nothing is returned as it is."""
     if name in BUNDLED:
         return BUNDLED[name]
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.one import FAILED_CODE, get_repeat_command
+from tests.fuzz.table import TARGETS
 
 ROOT: Final = Path(__file__).parents[2]
 GRACE_S: Final = 300
 """How long a process may take for its start and its last input."""
 TAIL_LINES: Final = 40
+SHARE_SEED: Final = 1
 
 _STATUS: Final = re.compile(r"^#\d+\s+\w+\s+cov: (\d+) ft: (\d+)", re.MULTILINE)
 _EXECUTIONS: Final = re.compile(r"^stat::number_of_executed_units: (\d+)", re.MULTILINE)
+_INPUTS: Final = re.compile(r"^stat::inputs: ([0-9a-f]{64})", re.MULTILINE)
 _RATE: Final = re.compile(r"^stat::average_exec_per_sec:\s+(\d+)", re.MULTILINE)
 _WRITTEN: Final = re.compile(r"Test unit written to (\S+)")
 _NOISE: Final = re.compile(r"^(INFO:|WARNING: Failed to find function|#\d+\s+(NEW|REDUCE|RELOAD|pulse))")
@@ -46,6 +49,8 @@ class Outcome:
     """Branches of the code under test that were reached; None without guidance."""
     features: int | None
     """As edges, told apart by how often each was passed."""
+    inputs: str | None
+    """A digest of all inputs in their order; None with guidance."""
     failure: Failure | None
 
     def describe(self) -> str:
@@ -72,6 +77,15 @@ def run_campaign(names: Sequence[str], *, home: Path, seconds: int, jobs: int, s
         yield from pool.map(lambda name: run_target(name, home=home, limits=limits, timeout_s=share_s + GRACE_S), names)
 
 
+def build_share_limits(name: str) -> list[str]:
+    """Return the limits of the share that ``make test`` runs: the same inputs every time, however long they take.
+
+    Guidance depends on what the whole code reaches, and a little on chance: with it a change of anything sends the
+    search elsewhere, and the run that meets an old fault is somebody else's.
+    """
+    return ["--blind", "--runs", str(TARGETS[name].runs), "--seed", str(SHARE_SEED)]
+
+
 def run_target(name: str, *, home: Path, limits: Sequence[str], timeout_s: int, root: Path = ROOT) -> Outcome:
     """Fuzz one target of the code at a place in a process of its own."""
     folders = ["--corpus", str(home / "corpus" / name), "--failures", str(home / "failures")]
@@ -89,13 +103,15 @@ def run_target(name: str, *, home: Path, limits: Sequence[str], timeout_s: int, 
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        return read_outcome(name, code=FAILED_CODE, log=(error.output or b"").decode("utf-8", "replace"))
+        log = (error.output or b"").decode("utf-8", "replace")
+        return read_outcome(name, code=FAILED_CODE, log=f"{log}\nnot done after {timeout_s} s")
     return read_outcome(name, code=ended.returncode, log=ended.stdout.decode("utf-8", "replace"))
 
 
 def read_outcome(name: str, *, code: int, log: str) -> Outcome:
     """Return what a process's exit code and output say."""
     statuses = _STATUS.findall(log)
+    inputs = _INPUTS.search(log)
     edges, features = (int(number) for number in statuses[-1]) if statuses else (None, None)
     failure = None
     if code != 0:
@@ -113,6 +129,7 @@ def read_outcome(name: str, *, code: int, log: str) -> Outcome:
         rate=_find_number(_RATE, log),
         edges=edges,
         features=features,
+        inputs=inputs.group(1) if inputs else None,
         failure=failure,
     )
 

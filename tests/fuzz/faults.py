@@ -8,11 +8,12 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz.campaign import ROOT, Outcome, run_target
+from tests.fuzz.campaign import ROOT, Outcome, build_share_limits, run_target
 
 SECONDS: Final = 120
 COPIED: Final = ("protocol", "node", "tests", "cli.py")
@@ -140,9 +141,16 @@ FAULTS: Final = (
     Fault(
         target="documents",
         what="settings are parsed however deep they are",
-        path="node/config.py",
+        path="node/toml_documents.py",
         old="except RecursionError as error:",
         new="except MemoryError as error:",
+    ),
+    Fault(
+        target="documents",
+        what="settings are printed however deep they are",
+        path="node/toml_documents.py",
+        old="    check_nesting(values, where=where)\n",
+        new="",
     ),
     Fault(
         target="pipe",
@@ -222,8 +230,14 @@ def spoil(fault: Fault) -> str:
     return text.replace(fault.old, fault.new)
 
 
-def try_fault(fault: Fault, *, seconds: int, seed: int, folder: Path) -> tuple[Outcome, float]:
-    """Return what came of fuzzing a copy of the code with a fault in it, and how many seconds it took."""
+def try_fault(fault: Fault, *, limits: Sequence[str], folder: Path) -> tuple[Outcome, float]:
+    """Return what came of fuzzing a copy of the code with a fault in it, and how many seconds it took.
+
+    Args:
+        fault: What is wrong in the copy.
+        limits: Of the search, as :mod:`tests.fuzz.one` takes them.
+        folder: Where the copy goes.
+    """
     copy = folder / "copy"
     for name in COPIED:
         source = ROOT / name
@@ -233,7 +247,6 @@ def try_fault(fault: Fault, *, seconds: int, seed: int, folder: Path) -> tuple[O
             shutil.copy(source, copy / name)
     (copy / fault.path).write_text(spoil(fault), encoding="utf-8")
     begin_s = time.monotonic()
-    limits = ["--seconds", str(seconds), "--seed", str(seed)]
     outcome = run_target(fault.target, home=folder / "home", limits=limits, timeout_s=TIMEOUT_S, root=copy)
     took_s = time.monotonic() - begin_s
     return outcome, took_s
@@ -245,12 +258,15 @@ def main() -> None:
     parser.add_argument("--target", help="only faults of this one")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="how long to search for each at the most")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--share", action="store_true", help="search no further than `make test` does")
     given = parser.parse_args()
     chosen = [fault for fault in FAULTS if given.target in {None, fault.target}]
     found = 0
     for fault in chosen:
+        searched = ["--seconds", str(given.seconds), "--seed", str(given.seed)]
+        limits = build_share_limits(fault.target) if given.share else searched
         with tempfile.TemporaryDirectory(prefix="pnyx-fault-") as name:
-            outcome, took_s = try_fault(fault, seconds=given.seconds, seed=given.seed, folder=Path(name))
+            outcome, took_s = try_fault(fault, limits=limits, folder=Path(name))
         is_found = outcome.failure is not None
         found += is_found
         state = f"found in {took_s:5.1f} s" if is_found else "NOT FOUND     "

@@ -1,8 +1,9 @@
 """Fuzzes one target in this process: ``python -m tests.fuzz.one wire --runs 1000``.
 
 With atheris the search is guided by coverage, which it sees because the code under test is instrumented while it is
-imported. Where atheris has no wheel the same mutators change the same seeds without guidance. The last line says how
-much was done; a failure is written to a file and named with the command that repeats it.
+imported. Where atheris has no wheel, or guidance is refused, the same mutators change the same seeds without it, and
+one seed gives the same inputs on every machine. The last lines say how much was done; a failure is written to a file
+and named with the command that repeats it.
 """
 
 import argparse
@@ -102,10 +103,12 @@ def fuzz_blind(job: Job) -> None:
     seeds = target.seeds()
     end_s = time.monotonic() + job.seconds if job.seconds else float("inf")
     count = 0
+    inputs = hashlib.sha256()
     begin_s = time.monotonic()
     while (not job.runs or count < job.runs) and time.monotonic() < end_s:
         data = seeds[count] if count < len(seeds) else _change_often(target, chance.choice(seeds), chance)
         count += 1
+        inputs.update(hashlib.sha256(data).digest())
         is_good = False
         try:
             guard.run(data)
@@ -117,6 +120,7 @@ def fuzz_blind(job: Job) -> None:
                 print(f"Test unit written to {path}", flush=True)
     rate = int(count / max(time.monotonic() - begin_s, 0.001))
     print(f"stat::number_of_executed_units: {count}\nstat::average_exec_per_sec: {rate}")
+    print(f"stat::inputs: {inputs.hexdigest()}")
 
 
 def _change_often(target: Target, data: bytes, chance: random.Random) -> bytes:

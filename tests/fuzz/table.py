@@ -14,7 +14,7 @@ class Entry:
     module: str
     what: str
     runs: int
-    """How many inputs are tried in CI, besides the first ones and the regressions."""
+    """How many inputs are tried in CI, the first ones among them, besides the regressions."""
 
 
 def _make_entry(module: str, what: str, *, runs: int) -> Entry:

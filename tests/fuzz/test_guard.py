@@ -60,10 +60,12 @@ def test_a_search_that_prints_nothing_and_dies_is_a_failure() -> None:
     assert outcome.failure is not None
 
 
-def test_the_search_finds_a_fault(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("guidance", [[], ["--blind"]], ids=["guided", "blind"])
+def test_the_search_finds_a_fault(tmp_path: Path, guidance: list[str]) -> None:
     """`python -m tests.fuzz.faults` tries them all."""
     fault = next(fault for fault in FAULTS if fault.target == "chunks")
-    outcome, _ = try_fault(fault, seconds=60, seed=1, folder=tmp_path)
+    outcome, _ = try_fault(fault, limits=[*guidance, "--runs", "20000"], folder=tmp_path)
     assert outcome.failure is not None
     assert str(tmp_path) in outcome.failure.command
 

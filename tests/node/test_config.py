@@ -79,7 +79,7 @@ def test_an_unknown_table_is_refused_too(tmp_path: Path) -> None:
 
 
 def test_broken_toml_names_the_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config\.toml: .*line 2"):
+    with pytest.raises(ConfigError, match=r"config\.toml is no TOML: .*line 2"):
         load(tmp_path, 'name = "a"\nlisten = [oops]\n')
 
 
@@ -179,6 +179,18 @@ def test_the_environment_wins_over_the_file(
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"environment variable {variable}"):
         load_variable(tmp_path, variable, text)
+
+
+@pytest.mark.parametrize("key", ["task", "peers", "listen", "worker_threads", "unknown"])
+def test_dotted_keys_nest_no_deeper_than_can_be_printed(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=r"config\.toml: tables or lists are nested too deeply"):
+        load(tmp_path, f'name = "a"\n{key}{".a" * 1_100} = 1\n')
+
+
+@pytest.mark.parametrize("key", ["worker_threads", "attack_strength", "task.data"])
+def test_an_integer_of_more_than_64_bits_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match="an integer has more than 64 bits"):
+        load(tmp_path, f'name = "a"\n{key} = 0x1{"0" * 16}\n')
 
 
 def test_a_misspelt_variable_is_refused_with_the_right_one(tmp_path: Path) -> None:

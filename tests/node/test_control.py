@@ -91,7 +91,9 @@ async def test_what_the_protocol_refuses_is_the_clients_error_and_the_server_liv
         assert await call(tmp_path, {"fine": True}) == {"fine": True}
 
 
-@pytest.mark.parametrize("line", [b"no json\n", b"[1]\n", b'"text"\n', b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "line", [b"no json\n", b"[1]\n", b'"text"\n', b"\xff\xfe\n", b'{"deep": ' + b"[" * 64 + b"]" * 64 + b"}\n"]
+)
 async def test_garbage_is_answered_and_the_server_lives(tmp_path: Path, line: bytes) -> None:
     async with run_server(tmp_path, echo) as path:
         async with await trio.open_unix_socket(str(path)) as stream:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from node.errors import ConfigError
 from node.json_documents import check_keys, format_json, from_json, parse_json, suggest, to_json
+from node.nesting import NESTING_MAX
 from protocol import units
 from protocol.codec import BYTES_LENGTHS, encode
 from protocol.genesis import Genesis
@@ -54,6 +55,13 @@ def test_a_float_has_no_place_in_a_document() -> None:
 def test_an_integer_beyond_all_bounds_is_refused() -> None:
     with pytest.raises(ConfigError, match="no JSON"):
         parse_json("9" * 5_000, where="w")
+
+
+def test_a_document_nests_no_deeper_than_can_be_walked() -> None:
+    inside = NESTING_MAX - 1
+    parse_json(f'{{"a": {"[" * inside}{"]" * inside}}}', where="w")
+    with pytest.raises(ConfigError, match="w: tables or lists are nested too deeply"):
+        parse_json(f'{{"a": {"[" * NESTING_MAX}{"]" * NESTING_MAX}}}', where="w")
 
 
 def test_keys_are_checked_both_ways() -> None:

@@ -91,7 +91,7 @@ def test_a_member_that_lost_everything_and_came_back_has_a_past() -> None:
 def test_blocks_that_follow_are_added_once() -> None:
     book = make_book()
     history = StakeHistory()
-    history.restart(Height(0), compute_totals(Book().builder.state), ())
+    history.restart(Height(0), compute_totals(Book().builder.state))
     for built in (*book.builder.blocks[:5], *book.builder.blocks):
         history.note_block(built.block.header.height, built.outcome)
     assert [point.totals for point in history.points] == book.noted
@@ -195,3 +195,67 @@ async def test_a_phase_whose_end_was_lost_is_not_timed() -> None:
     recorder = await record(book, [observe(built[0]), entered[0], observe(built[2]), entered[1], observe(built[3])])
     assert sum(recorder.durations[Phase.TRAIN].counts) == 0
     assert sum(recorder.durations[Phase.REVEAL].counts) == 1
+
+
+async def test_what_is_observed_while_the_past_is_read_comes_after_it() -> None:
+    book = Book()
+    for _ in range(3):
+        book.run_round()
+    hub = ObservationHub()
+    is_read = trio.Event()
+    past = book.make_outcomes()
+    present = book.builder.state
+
+    async def read(_first: Round, _last: Height) -> Outcomes:
+        await is_read.wait()
+        return past
+
+    recorder = Recorder(hub=hub, clock=TrioClock(), get_state=lambda: present, read_outcomes=read)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run)
+        seen = len(book.builder.blocks)
+        book.run_round()
+        for built in book.builder.blocks[seen:]:
+            hub.publish(observe(built))
+        await trio.testing.wait_all_tasks_blocked()
+        before = [point.round for point in recorder.history.points]
+        is_read.set()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert before == [4]
+    assert [point.round for point in recorder.history.points] == [1, 2, 3, 4]
+    assert [point.totals for point in recorder.history.points] == book.noted
+
+
+async def test_a_verdict_that_was_lost_twice_is_counted_once() -> None:
+    book = Book()
+    hub = ObservationHub()
+    readings: list[trio.Event] = []
+
+    async def read(_first: Round, last: Height) -> Outcomes:
+        readings.append(trio.Event())
+        await readings[-1].wait()
+        return [(height, outcome) for height, outcome in book.make_outcomes() if height <= last]
+
+    recorder = Recorder(hub=hub, clock=TrioClock(), get_state=lambda: book.builder.state, read_outcomes=read)
+
+    async def lose_a_round() -> None:
+        for _ in range(WATCHER_OBSERVATIONS_MAX):
+            hub.publish(ViewFailed(view=View(1), leader=ME, failures=1))
+        seen = len(book.builder.blocks)
+        book.run_round()
+        for built in book.builder.blocks[seen:]:
+            hub.publish(observe(built))
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(recorder.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await lose_a_round()
+        await lose_a_round()
+        readings[-1].set()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert len(readings) == 3
+    assert recorder.verdicts == {Verdict.ACCEPT: 2}
+    assert [point.totals for point in recorder.history.points] == book.noted

@@ -10,10 +10,12 @@ import pytest
 
 from node.errors import ConfigError
 from node.json_values import JsonObject
-from node.simulate import plots
+from node.simulate import campaign, plots
+from node.simulate import matrix as matrix_module
 from node.simulate.archive import FiledRun, get_path, load_run
 from node.simulate.campaign import run_matrix
 from node.simulate.matrix import Cell, Matrix, load_matrix
+from node.simulate.provenance import compute_code_digest
 from node.simulate.report import compute_exhaustion_round, format_heat_map, format_report, format_spread
 from node.simulate.result import MemberKind, SimulationResult
 from node.simulate.run import run_simulation
@@ -82,6 +84,12 @@ def test_parameters_are_one_list_and_several_are_lists_of_lists(tmp_path: Path) 
         ("title = 'x'", "at least one"),
         ("titel = 'x'\n[[runs]]", "unknown key 'titel'"),
         ("[[runs]", "is no TOML"),
+        (f"[[runs]]\nnodes{'.a' * 1_100} = 4\n", "nested too deeply"),
+        (f"[[runs]]\nnodes = {'[' * 1_100}\n", "nested too deeply"),
+        (f"[[runs]]\nstrength = 0x{'f' * 400}\n", "more than 64 bits"),
+        (f"[[runs]]\nstrength = {'9' * 5_000}\n", "is no TOML"),
+        ("[[runs]]\nattack = 'noise'", "--attack noise needs --fraction"),
+        ("[[runs]]\nballots = 'lazy'", "--ballots lazy needs --fraction"),
         ("runs = [1]", "runs 1: a table is expected"),
     ],
 )
@@ -90,6 +98,14 @@ def test_a_wrong_matrix_is_refused_in_one_line(tmp_path: Path, text: str, told: 
         load_matrix(write(tmp_path, text))
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_combinations_are_counted_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix_module, "_build_plan", lambda *_arguments, **_named: pytest.fail("expanded"))
+    thousand = list(range(1_000))
+    text = f"[[runs]]\nseed = 1\n[[runs]]\nseed = {thousand}\nrounds = {thousand}\nnodes = {thousand}\n"
+    with pytest.raises(ConfigError, match="1000000001 combinations, at most 10000 are supported"):
+        load_matrix(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["paper", "table", "quiet", "uneven", "fifty", "full"])
@@ -127,6 +143,54 @@ def test_a_matrix_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert len(runs) == 8
     again = run_matrix(matrix, tmp_path, lambda _cell, _left: pytest.fail("run again"), has_plots=False)
     assert again == runs
+
+
+def use_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "compute_code_digest", lambda _task: "of other code")
+
+
+def test_what_other_code_has_filed_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = load_matrix(write(tmp_path, SMALL))
+    whole = run_matrix(matrix, tmp_path, run_cell, has_plots=False)
+    (first, second, *_) = (get_path(tmp_path, cell) for cell in matrix.cells)
+    document = json.loads(first.read_text())
+    del document["code"]
+    first.write_text(json.dumps({**document, "backdoor": 0.5}))
+    second.unlink()
+    ran: list[tuple[Cell, int]] = []
+    told: list[str] = []
+
+    def note(cell: Cell, left: int) -> SimulationResult:
+        ran.append((cell, left))
+        return run_simulation(cell.plan)
+
+    runs = run_matrix(matrix, tmp_path, note, has_plots=False, tell=told.append)
+    assert ran == [(matrix.cells[0], 2), (matrix.cells[1], 1)]
+    assert told == ["1 filed results are of other code and run again"]
+    assert [run.scores for run in runs] == [run.scores for run in whole]
+    assert {run.code for run in runs} == {compute_code_digest("digits")}
+    use_other_code(monkeypatch)
+    run_matrix(matrix, tmp_path, note, has_plots=False, tell=told.append)
+    assert told[1:] == ["8 filed results are of other code and run again"]
+    assert len(ran) == 10
+
+
+def test_what_other_code_has_filed_is_kept_on_request_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = load_matrix(write(tmp_path, SMALL))
+    whole = run_matrix(matrix, tmp_path, run_cell, has_plots=False)
+    assert "other code" not in (tmp_path / "report.md").read_text()
+    use_other_code(monkeypatch)
+    told: list[str] = []
+
+    def refuse(_cell: Cell, _left: int) -> SimulationResult:
+        pytest.fail("run again")
+
+    kept = run_matrix(matrix, tmp_path, refuse, has_plots=False, keeps_filed=True, tell=told.append)
+    assert kept == whole
+    assert told == ["8 filed results are of other code and used as they are"]
+    assert "8 of them are of other code" in (tmp_path / "report.md").read_text()
 
 
 def test_another_plan_is_another_file(tmp_path: Path) -> None:
@@ -169,6 +233,7 @@ def make_run(**changes: object) -> FiledRun:
     kinds = (MemberKind.HONEST,) * 3 + (MemberKind.MALICIOUS,) * 2
     return FiledRun(
         label="",
+        code="c0de",
         plan={},
         summary=summary,  # type: ignore[arg-type]
         proposer_count=2,
