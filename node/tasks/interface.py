@@ -129,7 +129,8 @@ class Task(ABC):
         """Return the model's score on this member's own held-out data, in [0, 1], higher is better (F7).
 
         Voters compare scores of the same member only, as ratios: choose a score that is far from 0 for an untrained
-        model, moves with every improvement, and is the same for the same model.
+        model, moves with every improvement, and is the same for the same model. NaN, or a number outside [0, 1], is an
+        error, but where an update is screened (F8): there it counts as 0, as what such an update makes of the model.
         """
 
     def flip_labels(self) -> None:

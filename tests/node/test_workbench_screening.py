@@ -34,8 +34,9 @@ async def test_one_update_with_other_scales_is_screened_by_itself(tmp_path: Path
         for reference in references:
             bench.workbench.start(ScreenUpdate(round=Round(1), base_digest=base, update=reference))
         events: list[Input] = []
-        while len(events) < len(references):
-            events += await bench.inbox.take(wait_s=None)
+        with trio.fail_after(600.0):
+            while len(events) < len(references):
+                events += await bench.inbox.take(wait_s=None)
         assert {event.update for event in events if isinstance(event, UpdateScreened)} == set(references)
 
 
