@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import trio
+
+from node.commands.common import print_note
 from node.errors import ConfigError, WorkerFailed
 from node.failures import raise_cause
 from node.learner import LearnerSettings, TaskDescription, WorkerLearner, open_learner
@@ -16,6 +19,8 @@ from protocol.units import Millis
 
 _PATIENCE_MS: Final = 600_000
 """For all of a dry round but its training."""
+_START_S: Final = 10.0
+"""For the worker's start, before a check is called slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ async def run_dry_round(dry: Dry, pace: Pace) -> tuple[TaskChecked, list[Finding
         timeout_request_ms=Millis(_PATIENCE_MS + 2 * pace.train_deadline_ms),
     )
     try:
-        schema, checked = await _check(settings)
+        schema, checked = await _check(settings, pace)
     except WorkerFailed as error:
         raise ConfigError(f"the task {dry.task} cannot be used: {error}") from error
     findings = [*checked.findings, *_check_pace(checked, pace), *await _check_another_process(settings, schema)]
@@ -89,12 +94,22 @@ def _check_pace(checked: TaskChecked, pace: Pace) -> Iterator[Finding]:
         yield Finding(severity=Severity.WARNING, text=f"{judging}, in the {deadline_ms} ms that there are")
 
 
-async def _check(settings: LearnerSettings) -> tuple[ModelSchema, TaskChecked]:
+async def _check(settings: LearnerSettings, pace: Pace) -> tuple[ModelSchema, TaskChecked]:
     with tempfile.TemporaryDirectory(prefix="pnyx-task-") as folder, raise_cause():
-        async with open_learner(settings) as learner:
+        async with open_learner(settings) as learner, trio.open_nursery() as nursery:
+            nursery.start_soon(_tell_of_delay, pace)
             checked = await learner.check(folder=Path(folder))
-            return (await _describe(learner)).schema, checked
+            description = await _describe(learner)
+            nursery.cancel_scope.cancel()
+        return description.schema, checked
     raise AssertionError("raise_cause never swallows an error")
+
+
+async def _tell_of_delay(pace: Pace) -> None:
+    """Say once that whoever waits may stop waiting."""
+    deadline_s = pace.train_deadline_ms / 1_000
+    await trio.sleep(_START_S + deadline_s)
+    print_note(f"still at it, though training has {deadline_s:g} s in a network: Ctrl-C ends the check")
 
 
 async def _check_another_process(settings: LearnerSettings, schema: ModelSchema) -> list[Finding]:

@@ -80,6 +80,10 @@ class Project:
     def execute(self, node: str, *command: str) -> str:
         return self.run_docker("exec", self.get_container(node), *command)
 
+    def call(self, *arguments: str) -> str:
+        """Run a command in a service's container as an operator does, options first."""
+        return self.run_compose("exec", "-T", *arguments)
+
     def ask(self, path: str) -> JsonValue:
         """Return what the dashboard's port on this machine says."""
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=10) as response:

@@ -1,11 +1,12 @@
 """What must hold of the five containers, in the order in which it is tried."""
 
 import subprocess
+import sys
 import time
 import urllib.request
 
 from node.json_values import JsonObject, get_list, get_object
-from tests.compose.project import NODES, PORT, Project, wait_until
+from tests.compose.project import NODES, PORT, Project, run, wait_until
 
 COMPILERS = ("cc", "gcc", "g++", "clang", "make", "ld")
 IMAGE = "pnyx:local"
@@ -27,6 +28,7 @@ def play(project: Project) -> None:
     project.wait_rounds(3, what="with everybody there")
     check_containers(project)
     check_dashboard(project)
+    operate(project)
     kill_one(project)
     cut_one_off(project)
     compare_ledgers(project)
@@ -102,6 +104,25 @@ def check_dashboard(project: Project) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=10) as response:
         assert b"<title>pnyx</title>" in response.read()
     assert get_object(project.ask("/readyz"))["is_ready"] is True
+
+
+def operate(project: Project) -> None:
+    """What the guide tells an operator to do with a node in a container."""
+    chain_id = str(project.ask_status()["chain_id"])
+    assert "\nstanding\tmember\n" in project.call("beta", "pnyx", "status")
+    assert project.call("beta", "pnyx", "doctor").splitlines()[-1].startswith("good: 0 failed")
+    seen = project.call("beta", "sh", "-c", "timeout 30 pnyx watch | head -n 20")
+    assert len(seen.splitlines()) == 20, f"pnyx watch said only: {seen}"
+    passphrase = "PNYX_BACKUP_PASSPHRASE=of the backup"
+    project.call("-e", passphrase, "beta", "pnyx", "key", "backup", "-o", "beta.backup")
+    project.call("beta", "pnyx", "ledger", "export", "-o", "compose.ledger")
+    for name in ("beta.backup", "compose.ledger"):
+        project.run_docker("cp", f"{project.get_container('beta')}:/var/lib/pnyx/{name}", str(project.folder / name))
+    pnyx = ("env", passphrase, sys.executable, "-m", "cli")
+    checked = run([*pnyx, "key", "check", str(project.folder / "beta.backup")], environment=project.environment)
+    assert {f"chain{chain_id}", "namebeta"} <= {"".join(line.split()) for line in checked.splitlines()}, checked
+    verified = run([*pnyx, "verify", str(project.folder / "compose.ledger")], environment=project.environment)
+    assert verified.startswith(f"good: network compose, chain {chain_id}\n"), verified
 
 
 def find_alerts(project: Project) -> dict[str, str]:

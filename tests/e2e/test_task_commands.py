@@ -1,6 +1,9 @@
 """`pnyx task new` and `pnyx task check`, as somebody uses them who writes a task of their own."""
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,8 @@ class BadTask(Task):
         return torch.nn.Linear(2, width)
 
     def train(self, model, *, round, device):
+        if self.fault == "hang":
+            time.sleep(1_000)
         if self.fault == "slow":
             time.sleep(0.5)
         factor = float("nan") if self.fault == "nan" else 1.0
@@ -97,6 +102,20 @@ async def test_a_check_names_what_is_wrong_with_a_task(
     assert ended.returncode == exit_code, ended.stderr
     assert message in (ended.stdout if exit_code < 2 else ended.stderr)
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_training_that_never_ends_is_told_and_can_stop(tmp_path: Path) -> None:
+    (tmp_path / "bad_task.py").write_text(BAD_TASK)
+    command = ("task", "check", "bad_task:BadTask", "--task-path", str(tmp_path), "--param", "fault=hang")
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", *command, "--train-deadline-ms", "500"], stderr=subprocess.PIPE, text=True
+    ) as checking:
+        assert checking.stderr is not None
+        assert "training has 0.5 s in a network: Ctrl-C ends the check" in checking.stderr.readline()
+        checking.send_signal(signal.SIGINT)
+        checking.communicate(timeout=20.0)
+    assert checking.returncode == 130
 
 
 async def test_the_task_in_the_guide_has_twenty_lines_and_is_good(tmp_path: Path) -> None:
