@@ -38,6 +38,8 @@ COPY --from=build /opt/pnyx /opt/pnyx
 COPY docker/found-network.sh /usr/local/bin/found-network
 ENV PATH=/opt/pnyx/bin:$PATH PNYX_HOME=/var/lib/pnyx HOME=/tmp PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2
 USER pnyx
+# The one folder that outlives the container, and besides /tmp the one that can be written: `-o our-network.ledger` lands here.
+WORKDIR /var/lib/pnyx
 VOLUME /var/lib/pnyx
 EXPOSE 4001
 STOPSIGNAL SIGTERM

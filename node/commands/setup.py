@@ -1,5 +1,6 @@
 """Commands that bring a network into being: init, card, genesis."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -70,7 +71,9 @@ def init(
     opened = init_home(get_home(home), config, entropy=OsEntropy(), passphrase=passphrase)
     _print_card(opened.make_card(), as_json=as_json)
     if not as_json:
-        print_note(f"made {get_home(home)}; send the card above to the other founders: pnyx card show > card.json")
+        option = "" if home == DEFAULT_HOME else f"--home {shlex.quote(str(home))} "
+        card = shlex.quote(f"{name.replace('/', '-')}.card")
+        print_note(f"made {get_home(home)}; send its card to the other founders: pnyx card show {option}> {card}")
 
 
 def _check_config(config: "Config") -> None:

@@ -109,9 +109,9 @@ def check(
     task_path: Annotated[list[Path] | None, typer.Option("--task-path", help="Folder of an own task's module.")] = None,
     member: Annotated[int, typer.Option("--member", min=0, help="Which member's part of dealt data, from 0.")] = 0,
     members: Annotated[int, typer.Option("--members", min=2, help="How many founders there would be.")] = 4,
-    deadline_ms: Annotated[
-        int, typer.Option("--train-deadline-ms", min=1, help="The network's train_deadline_ms.")
-    ] = 60_000,
+    train_deadline_ms: Annotated[int, typer.Option(min=1, help="The network's train_deadline_ms.")] = 60_000,
+    seal_deadline_ms: Annotated[int, typer.Option(min=1, help="The network's seal_deadline_ms.")] = 60_000,
+    proposers: Annotated[int, typer.Option(min=1, help="How many members would train in a round.")] = 2,
     local: LocalOption = None,
     device: Annotated[str, typer.Option("--device", help='As in config.toml: "cpu", "cuda".')] = "cpu",
     launcher: Annotated[
@@ -122,7 +122,7 @@ def check(
     """Run one dry round of a task and name what is wrong with it; the exit code is 1 if it cannot be used so."""
     import trio
 
-    from node.commands.dry_round import Dry, run_dry_round
+    from node.commands.dry_round import Dry, Pace, run_dry_round
     from node.config import read_setting
     from node.errors import ConfigError
     from node.founding import parse_pairs
@@ -141,7 +141,10 @@ def check(
         local=tuple(sorted(parse_pairs(local or ()).items())),
         search_paths=tuple(task_path or ()),
     )
-    checked, findings = trio.run(run_dry_round, dry, deadline_ms)
+    pace = Pace(
+        train_deadline_ms=train_deadline_ms, seal_deadline_ms=seal_deadline_ms, proposer_count=proposers
+    )
+    checked, findings = trio.run(run_dry_round, dry, pace)
     is_good = all(finding.severity is not Severity.ERROR for finding in findings)
     if as_json:
         described = _describe(checked)

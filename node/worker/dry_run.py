@@ -4,7 +4,6 @@ What stops the round (a wrong tensor, NaN, a score out of range) comes out as th
 comes out as findings.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from node.tasks.interface import Task, TaskError
-from node.worker.artifacts import aggregate_artifacts, read_model, write_model, write_update
+from node.worker.artifacts import aggregate_artifacts, read_model, write_update
+from node.worker.calls import call_evaluate, call_train
 from node.worker.crew import Crew
 from node.worker.messages import Finding, Severity, TaskChecked, TrainModel
-from node.worker.models import ModelTensors, describe_model
+from node.worker.models import ModelTensors, describe_model, write_initial_model
 from node.worker.traces import Rows, Trace, load_trace, make_trace, watch
 from protocol.aggregation.fixed_point import NotFiniteError
 from protocol.learning.artifact_format import ModelSchema
@@ -71,7 +71,7 @@ def check_task(subject: Subject, *, folder: Path, crew: Crew | None = None) -> T
     findings: list[Finding] = []
     tensors = ModelTensors(model, schema)
     base = folder / "base"
-    written = write_model(schema, base, tensors.get_tensor)
+    written = write_initial_model(schema, base, tensors)
     held_out = Rows()
     score_before, evaluate_ms = _evaluate(subject, model, held_out)
     repeated, _ = _evaluate(subject, model, held_out)
@@ -111,7 +111,7 @@ def _train(subject: Subject, model: torch.nn.Module) -> _Trained:
     started = time.monotonic()
     rows = Rows()
     with watch(model, rows):
-        report = subject.task.train(model, round=ROUND, device=subject.device)
+        report = call_train(subject.task, model, round_number=ROUND, device=subject.device)
     train_ms = round((time.monotonic() - started) * 1_000)
     if describe_model(model) != subject.schema:
         raise TaskError("after training, the model has other tensors than before: train must change weights only")
@@ -141,9 +141,7 @@ def _evaluate(subject: Subject, model: torch.nn.Module, rows: Rows) -> tuple[flo
     """Return the score, and how long it took in milliseconds."""
     started = time.monotonic()
     with watch(model, rows):
-        score = float(subject.task.evaluate(model, device=subject.device))
-    if math.isnan(score) or not 0.0 <= score <= 1.0:
-        raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
+        score = call_evaluate(subject.task, model, subject.device)
     return score, round((time.monotonic() - started) * 1_000)
 
 

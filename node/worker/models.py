@@ -1,10 +1,14 @@
 """Between a torch module and the chain's schema: which of its tensors are shared, and how weights get in and out."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from node.tasks.interface import TaskError
+from node.worker.artifacts import WrittenArtifact, write_model
+from protocol.aggregation.fixed_point import NotFiniteError
 from protocol.errors import InvalidMessage
 from protocol.learning.artifact_format import ModelSchema, TensorDtype, TensorSpec, check_schema
 
@@ -82,3 +86,15 @@ class ModelTensors:
 def _format(spec: TensorSpec) -> str:
     kind = "trainable" if spec.is_trainable else "frozen"
     return f"{kind} tensor {spec.name} {list(spec.shape)}"
+
+
+def write_initial_model(schema: ModelSchema, path: Path, tensors: ModelTensors) -> WrittenArtifact:
+    """Write the model that a task builds as an artifact.
+
+    Raises:
+        TaskError: It holds NaN or infinity.
+    """
+    try:
+        return write_model(schema, path, tensors.get_tensor)
+    except NotFiniteError as error:
+        raise TaskError(f"{error}, as build_model makes it: every member would begin with it") from error

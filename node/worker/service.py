@@ -1,6 +1,5 @@
 """What the worker does for each request: the state of one loaded task, and nothing about processes or frames."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from node.attacks.kinds import AttackKind
 from node.tasks.interface import LocalSettingMissing, Task, TaskContext, TaskError, TrainReport
 from node.tasks.loading import load_task_class
-from node.worker.artifacts import aggregate_artifacts, iterate_candidate, read_model, write_model, write_update
+from node.worker.artifacts import aggregate_artifacts, iterate_candidate, read_model, write_update
+from node.worker.calls import NoScore, call_evaluate, call_train
 from node.worker.crew import Crew
 from node.worker.devices import open_device
 from node.worker.dry_run import Subject, check_task
@@ -37,7 +37,7 @@ from node.worker.messages import (
     TrainModel,
     UpdatesAggregated,
 )
-from node.worker.models import ModelTensors, check_same_schema, describe_model
+from node.worker.models import ModelTensors, check_same_schema, describe_model, write_initial_model
 from node.worker.poison import poison_weights
 from node.worker.traces import Rows, make_trace, save_trace, watch
 from protocol.learning.artifact_format import ModelSchema
@@ -62,10 +62,6 @@ class _Loaded:
     device: torch.device
     crew: Crew | None
     """Trains instead of this process, if there is a launcher."""
-
-
-class NoScore(TaskError):
-    """A task gave something else than a score."""
 
 
 class Service:
@@ -141,7 +137,7 @@ class Service:
         loaded = self._get_loaded()
         # A new model, because the warm one may have been trained since.
         initial = ModelTensors(loaded.task.build_model(), loaded.schema)
-        written = write_model(loaded.schema, Path(request.initial_model), initial.get_tensor)
+        written = write_initial_model(loaded.schema, Path(request.initial_model), initial)
         return TaskDescribed(schema=loaded.schema, model_digest=written.digest, model_bytes=written.size_bytes)
 
     def _train(self, request: TrainModel) -> ModelTrained:
@@ -198,10 +194,10 @@ class Service:
 def _train_on_base(loaded: _Loaded, request: TrainModel) -> TrainReport:
     """Train the loaded model, which holds the base, and leave a trace if one is asked for."""
     if not request.trace:
-        return loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+        return call_train(loaded.task, loaded.model, round_number=request.round_number, device=loaded.device)
     rows = Rows()
     with watch(loaded.model, rows):
-        report = loaded.task.train(loaded.model, round=request.round_number, device=loaded.device)
+        report = call_train(loaded.task, loaded.model, round_number=request.round_number, device=loaded.device)
     save_trace(Path(request.trace), make_trace(rows, loaded.tensors, loaded.schema))
     return report
 
@@ -231,12 +227,10 @@ def compute_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) 
     """Return a model's score in parts per million (F7).
 
     Raises:
-        NoScore: The task gave a score outside [0, 1].
+        NoScore: The score is outside [0, 1].
+        TaskError: The task gave no number.
     """
-    score = float(task.evaluate(model, device=device))
-    if math.isnan(score) or not 0.0 <= score <= 1.0:
-        raise NoScore(f"evaluate returned {score}: a score is from 0 to 1")
-    return Ppm(round(score * SCORE_WHOLE))
+    return Ppm(round(call_evaluate(task, model, device) * SCORE_WHOLE))
 
 
 def compute_screening_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) -> Ppm:

@@ -43,6 +43,7 @@ class Project:
     environment: Mapping[str, str]
     folder: Path
     extra: dict[str, str] = field(default_factory=lambda: {"ROUNDS": "1000000", "DASHBOARD_PORT": str(PORT)})
+    measured: list[str] = field(default_factory=list)
 
     def run_compose(self, *arguments: str, timeout_s: float = 300.0) -> str:
         command = [*self.compose, "-p", NAME, *arguments]
@@ -79,6 +80,10 @@ class Project:
     def execute(self, node: str, *command: str) -> str:
         return self.run_docker("exec", self.get_container(node), *command)
 
+    def call(self, *arguments: str) -> str:
+        """Run a command in a service's container as an operator does, options first."""
+        return self.run_compose("exec", "-T", *arguments)
+
     def ask(self, path: str) -> JsonValue:
         """Return what the dashboard's port on this machine says."""
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=10) as response:
@@ -96,6 +101,14 @@ class Project:
             return -1
         assert isinstance(settled, int)
         return settled
+
+    def has_verdict(self) -> bool:
+        """Return whether voters have accepted or rejected a model; a void round is no verdict."""
+        try:
+            rounds = get_list(self.ask("/api/v1/rounds"))
+        except (urllib.error.URLError, OSError):
+            return False
+        return any(get_object(settled)["verdict"] != "VOID" for settled in rounds)
 
     def wait_rounds(self, more: int, *, what: str) -> None:
         goal = self.count_rounds() + more

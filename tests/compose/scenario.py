@@ -1,11 +1,12 @@
 """What must hold of the five containers, in the order in which it is tried."""
 
 import subprocess
+import sys
 import time
 import urllib.request
 
 from node.json_values import JsonObject, get_list, get_object
-from tests.compose.project import NODES, PORT, Project, wait_until
+from tests.compose.project import NODES, PORT, Project, run, wait_until
 
 COMPILERS = ("cc", "gcc", "g++", "clang", "make", "ld")
 IMAGE = "pnyx:local"
@@ -23,13 +24,11 @@ def play(project: Project) -> None:
     project.run_compose("build", "found", timeout_s=3_600)
     say(f"built in {time.monotonic() - started:.0f} s")
     check_image(project)
-    started = time.monotonic()
-    project.run_compose("up", "-d", "--no-build")
-    wait_until(project.are_healthy, what="the health of all five", timeout_s=600)
-    say(f"from `up` to five healthy containers: {time.monotonic() - started:.0f} s")
+    bring_up(project)
     project.wait_rounds(3, what="with everybody there")
     check_containers(project)
     check_dashboard(project)
+    operate(project)
     kill_one(project)
     cut_one_off(project)
     compare_ledgers(project)
@@ -40,13 +39,34 @@ def say(line: str) -> None:
     print(f"e2e-compose: {line}", flush=True)
 
 
+def measure(project: Project, line: str) -> None:
+    """Say what was measured, and keep it for the end."""
+    say(line)
+    project.measured.append(line)
+
+
+def bring_up(project: Project) -> None:
+    """Start the five, and measure how long a user waits."""
+    started = time.monotonic()
+    project.run_compose("up", "-d", "--no-build")
+    awaited = {"the first verdict": project.has_verdict, "five healthy containers": project.are_healthy}
+
+    def tick() -> bool:
+        for what in [what for what, holds in awaited.items() if holds()]:
+            measure(project, f"from `up` to {what}: {time.monotonic() - started:.0f} s")
+            del awaited[what]
+        return not awaited
+
+    wait_until(tick, what="a first verdict and the health of all five", timeout_s=600)
+
+
 def check_image(project: Project) -> None:
     size_bytes = project.inspect(IMAGE)["Size"]
     assert isinstance(size_bytes, int)
-    say(f"image: {size_bytes / 1e6:.0f} MB")
     base_bytes = project.inspect("python:3.11-slim")["Size"]
     assert isinstance(base_bytes, int)
-    say(f"of which the base: {base_bytes / 1e6:.0f} MB")
+    above_mb = (size_bytes - base_bytes) / 1e6
+    measure(project, f"image: {size_bytes / 1e6:.0f} MB, {above_mb:.0f} MB of it above its base, Python's own")
 
 
 def check_containers(project: Project) -> None:
@@ -57,10 +77,15 @@ def check_containers(project: Project) -> None:
         assert not found, f"{node} has {found}"
         assert not succeeds(project, node, "touch", "/opt/pnyx/written"), f"{node} can change its own program"
         assert succeeds(project, node, "touch", "/var/lib/pnyx/written"), f"{node} cannot write its home"
+        host = get_object(project.inspect(project.get_container(node))["HostConfig"])
+        assert host["Memory"] == 1 << 30, f"{node} may take all memory of the machine"
+        log_options = get_object(get_object(host["LogConfig"])["Config"])
+        assert {"max-size", "max-file"} <= set(log_options), f"the log of {node} grows without end"
     ports = get_object(get_object(project.inspect(project.get_container("alpha"))["NetworkSettings"])["Ports"])
     bindings = [get_object(entry) for entry in get_list(ports["8780/tcp"])]
     assert {str(entry["HostIp"]) for entry in bindings} == {"127.0.0.1"}
-    say("memory per container: " + ", ".join(f"{node} {read_memory_mb(project, node):.0f} MB" for node in NODES))
+    memory = (f"{node} {read_memory_mb(project, node):.0f} MB" for node in NODES)
+    measure(project, "memory per container (a MB is 2**20 bytes): " + ", ".join(memory))
 
 
 def read_memory_mb(project: Project, node: str) -> float:
@@ -79,6 +104,25 @@ def check_dashboard(project: Project) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=10) as response:
         assert b"<title>pnyx</title>" in response.read()
     assert get_object(project.ask("/readyz"))["is_ready"] is True
+
+
+def operate(project: Project) -> None:
+    """What the guide tells an operator to do with a node in a container."""
+    chain_id = str(project.ask_status()["chain_id"])
+    assert "\nstanding\tmember\n" in project.call("beta", "pnyx", "status")
+    assert project.call("beta", "pnyx", "doctor").splitlines()[-1].startswith("good: 0 failed")
+    seen = project.call("beta", "sh", "-c", "timeout 30 pnyx watch | head -n 20")
+    assert len(seen.splitlines()) == 20, f"pnyx watch said only: {seen}"
+    passphrase = "PNYX_BACKUP_PASSPHRASE=of the backup"
+    project.call("-e", passphrase, "beta", "pnyx", "key", "backup", "-o", "beta.backup")
+    project.call("beta", "pnyx", "ledger", "export", "-o", "compose.ledger")
+    for name in ("beta.backup", "compose.ledger"):
+        project.run_docker("cp", f"{project.get_container('beta')}:/var/lib/pnyx/{name}", str(project.folder / name))
+    pnyx = ("env", passphrase, sys.executable, "-m", "cli")
+    checked = run([*pnyx, "key", "check", str(project.folder / "beta.backup")], environment=project.environment)
+    assert {f"chain{chain_id}", "namebeta"} <= {"".join(line.split()) for line in checked.splitlines()}, checked
+    verified = run([*pnyx, "verify", str(project.folder / "compose.ledger")], environment=project.environment)
+    assert verified.startswith(f"good: network compose, chain {chain_id}\n"), verified
 
 
 def find_alerts(project: Project) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """`pnyx task new` and `pnyx task check`, as somebody uses them who writes a task of their own."""
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,7 @@ from node.tasks import Task, TrainReport
 class BadTask(Task):
     def __init__(self, context):
         super().__init__(context)
-        self.fault = context.get_local("fault")
+        self.fault = context.get_parameter("fault", "")
         self.built_count = 0
         generator = torch.Generator().manual_seed(1)
         self.inputs = torch.randn(60, 2, generator=generator)
@@ -29,9 +32,12 @@ class BadTask(Task):
 
     def build_model(self):
         self.built_count += 1
-        return torch.nn.Linear(2, self.built_count if self.fault == "shape" else 1)
+        width = {"shape": self.built_count, "member": 1 + self.context.member_index}.get(self.fault, 1)
+        return torch.nn.Linear(2, width)
 
     def train(self, model, *, round, device):
+        if self.fault == "hang":
+            time.sleep(1_000)
         if self.fault == "slow":
             time.sleep(0.5)
         factor = float("nan") if self.fault == "nan" else 1.0
@@ -44,6 +50,8 @@ class BadTask(Task):
         return TrainReport(example_count=40, mean_loss=loss.item())
 
     def evaluate(self, model, *, device):
+        if self.fault == "slow judge":
+            time.sleep(0.2)
         with torch.no_grad():
             risks = model(self.inputs[:20])[:, 0].sigmoid()
         score = float(1.0 - (risks - self.labels[:20]).square().mean())
@@ -75,20 +83,39 @@ async def test_a_new_task_is_good_as_it_is_made_and_can_found_a_network(tmp_path
         ("range", 64, "a score is from 0 to 1"),
         ("same data", 1, "ERROR    100% of the held-out data are training data"),
         ("slow", 1, "the deadline is 400 ms: every update would be late"),
+        ("slow judge", 1, "a voter makes up to 5 of them, in 900 ms: every ballot would be late"),
+        ("member", 1, "ERROR    for member 1, in a process of its own, it is not the task that it is for member 0"),
     ],
 )
 async def test_a_check_names_what_is_wrong_with_a_task(
     tmp_path: Path, fault: str, exit_code: int, message: str
 ) -> None:
     (tmp_path / "bad_task.py").write_text(BAD_TASK)
-    deadline_ms = "400" if fault == "slow" else "60000"
+    pace = {
+        "slow": ("--train-deadline-ms", "400"),
+        "slow judge": ("--seal-deadline-ms", "900", "--proposers", "3"),
+    }
     ended = await run_command(
-        "task", "check", "bad_task:BadTask", "--task-path", str(tmp_path), "--local", f"fault={fault}",
-        "--train-deadline-ms", deadline_ms,
+        "task", "check", "bad_task:BadTask", "--task-path", str(tmp_path), "--param", f"fault={fault}",
+        *pace.get(fault, ()),
     )  # fmt: skip
     assert ended.returncode == exit_code, ended.stderr
     assert message in (ended.stdout if exit_code < 2 else ended.stderr)
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_training_that_never_ends_is_told_and_can_stop(tmp_path: Path) -> None:
+    (tmp_path / "bad_task.py").write_text(BAD_TASK)
+    command = ("task", "check", "bad_task:BadTask", "--task-path", str(tmp_path), "--param", "fault=hang")
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", *command, "--train-deadline-ms", "500"], stderr=subprocess.PIPE, text=True
+    ) as checking:
+        assert checking.stderr is not None
+        assert "training has 0.5 s in a network: Ctrl-C ends the check" in checking.stderr.readline()
+        checking.send_signal(signal.SIGINT)
+        checking.communicate(timeout=20.0)
+    assert checking.returncode == 130
 
 
 async def test_the_task_in_the_guide_has_twenty_lines_and_is_good(tmp_path: Path) -> None:
@@ -102,7 +129,7 @@ async def test_the_task_in_the_guide_has_twenty_lines_and_is_good(tmp_path: Path
 
 def test_the_guide_quotes_what_the_check_says() -> None:
     quoted = re.findall(r"^\|[^|]*\|[^|`]*`([^`]+)` \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(quoted) == 7
+    assert len(quoted) == 12
     said = "".join(path.read_text(encoding="utf-8") for path in iterate_modules("node", "protocol"))
     assert [message for message in quoted if message not in said] == []
 

@@ -83,6 +83,13 @@ def test_cards_become_a_genesis_document_that_every_founder_sees_alike(invoke: I
     assert "genesis.json exists" in err
 
 
+def test_init_says_how_to_send_the_card_of_this_very_home(invoke: Invoke, tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+    code, _, err = invoke("init", "--home", str(home), "--name", "St. Mary/1")
+    assert code == 0
+    assert err.endswith(f": pnyx card show --home '{home}' > 'St. Mary-1.card'\n")
+
+
 def test_every_rule_has_its_name_on_the_command_line() -> None:
     assert get_args(AggregationName) == tuple(rule.name.lower() for rule in AggregationRule)
 

@@ -76,6 +76,24 @@ class NanScoreTask(LineTask):
         return float("nan")
 
 
+class NoScoreTask(LineTask):
+    def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
+        return None  # type: ignore[return-value]  # as a task does that forgets to
+
+
+class NoReportTask(LineTask):
+    def train(self, model: torch.nn.Module, *, round: int, device: torch.device) -> TrainReport:
+        return None  # type: ignore[return-value]  # as a task does that forgets to
+
+
+class NanModelTask(LineTask):
+    def build_model(self) -> torch.nn.Module:
+        model = super().build_model()
+        with torch.no_grad():
+            next(model.parameters()).fill_(float("nan"))
+        return model
+
+
 class DrawingTask(LineTask):
     def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
         return float(torch.rand(1))
@@ -131,6 +149,9 @@ def test_a_task_that_is_right_has_no_findings(tmp_path: Path) -> None:
         (NanTask, "NaN or infinity in the trained model"),
         (RangeTask, "evaluate returned 1.5: a score is from 0 to 1"),
         (NanScoreTask, "evaluate returned nan"),
+        (NoScoreTask, "evaluate returned nothing: a score is one number from 0 to 1"),
+        (NoReportTask, "train returned nothing"),
+        (NanModelTask, "NaN or infinity in tensor weight, as build_model makes it"),
         (GrowingTask, "other tensors than before"),
     ],
 )
