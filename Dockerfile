@@ -17,6 +17,9 @@ RUN pip install --no-deps --extra-index-url "${TORCH_INDEX}" -c constraints.txt 
 RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
     > requirements.txt \
     && pip install -c constraints.txt -r requirements.txt
+# What a task of your own imports besides: --build-arg TASK_PACKAGES="pandas pyarrow".
+ARG TASK_PACKAGES=
+RUN if [ -n "${TASK_PACKAGES}" ]; then pip install -c constraints.txt ${TASK_PACKAGES}; fi
 COPY README.md LICENSE cli.py ./
 COPY protocol protocol
 COPY node node

@@ -50,6 +50,8 @@ class Config:
     http_port: int = 0
     """Where the pages of :mod:`node.http` are served; 0 serves none."""
     http_host: str = "127.0.0.1"
+    http_hosts: tuple[str, ...] = ()
+    """Names that the pages are asked by, besides addresses, localhost and http_host."""
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: LogLevel = LogLevel.INFO
     attack: Attack = Attack.NONE

@@ -13,6 +13,8 @@ from node.json_documents import suggest
 from node.peer_ids import peer_id_to_member
 from protocol.units import MemberId
 
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
+
 
 class LogFormat(StrEnum):
     """How log lines look."""
@@ -104,6 +106,15 @@ def _read_addresses(count_min: int) -> Callable[[object], object]:
         return tuple(value)
 
     return read
+
+
+def _read_hosts(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError(f"a list of host names is expected, not {value!r:.60}")
+    for item in value:
+        if not isinstance(item, str) or not _HOST.fullmatch(item):
+            raise ValueError(f'a name without port, such as "node.example.org", is expected, not {item!r:.60}')
+    return tuple(value)
 
 
 def _read_peers(value: object) -> object:
@@ -268,6 +279,14 @@ _ALL_KEYS: Final = (
         comment="Where that port listens: 127.0.0.1 for this machine alone, 0.0.0.0 for everybody who reaches it.\n"
         "There is no password and no encryption: put a proxy that has them in front.",
         example="ADDRESS",
+    ),
+    Key(
+        name="http_hosts",
+        read=_read_hosts,
+        from_text=_list_from_text,
+        comment="Names by which browsers, a proxy or Prometheus ask that port: it answers to addresses, localhost and\n"
+        "these, so that no page elsewhere reads this node under a name of its own.",
+        example="NAME,NAME",
     ),
     Key(
         name="log_format",

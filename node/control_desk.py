@@ -7,7 +7,7 @@ import trio
 
 from node.control import SendResult
 from node.errors import ConfigError, WorkerFailed
-from node.json_values import JsonObject, get_int, get_text
+from node.json_values import JsonObject, JsonValue, get_int, get_text
 from node.observations import ObservationHub, describe_observation
 from node.operation_requests import build_payload
 from node.status import Informant
@@ -59,7 +59,7 @@ class ControlDesk:
             case "peers":
                 await send(self._informant.describe_peers())
             case "rounds":
-                limit = min(get_int(request.get("limit", ROUNDS_MAX)), ROUNDS_MAX)
+                limit = min(_get_count(request.get("limit", ROUNDS_MAX)), ROUNDS_MAX)
                 first = request.get("from_round")
                 from_round = None if first is None else Round(get_int(first))
                 await send(self._informant.describe_rounds(from_round, limit=limit))
@@ -140,3 +140,10 @@ class ControlDesk:
                 if watcher.missed_count:
                     missed_count, watcher.missed_count = watcher.missed_count, 0
                     await send({"event": "Missed", "count": missed_count})
+
+
+def _get_count(value: JsonValue) -> int:
+    count = get_int(value)
+    if count < 1:
+        raise ValueError("a limit is a number from 1 up")
+    return count

@@ -249,6 +249,7 @@ class Daemon:
             read_outcomes=Past(self._home.paths.ledger, self._chain_id).read,
             listeners=listeners,
             version=version("pnyx"),
+            names=(self._home.config.http_host, *self._home.config.http_hosts),
         )
 
 

@@ -74,7 +74,7 @@ class GossipGate:
         # By a clock that nobody sets, since somebody may just be putting the other one right.
         if reading.is_off(self._drift_max_ms) and now - self._clock_told_at >= COMPLAINT_INTERVAL_MS / 1_000:
             self._clock_told_at = now
-            # No error: what was held up by a pause or a cut comes late all at once, and looks the same for a moment.
+            # No error: after cuts, one after the other, what comes late looks the same for a moment.
             _log.warning(
                 "clock_differs", behind_ms=reading.behind_ms, ahead_ms=reading.ahead_ms, heard=reading.member_count
             )

@@ -3,7 +3,8 @@
 A leader dates its block with its own clock, or just after the block before (C1, C8), so what arrives bounds the
 leader's clock: a late arrival makes it look too late, and a block from the future before it too early. So of each
 the last few are kept, each direction is judged by the one that speaks most against it, and of all members the median
-counts. They are kept relative to a clock that nobody sets, so they tell at once when this machine's is set.
+counts. They are kept relative to a clock that nobody sets, so they tell at once when this machine's is set. What comes
+at once, such as all that waited while this process was stopped, is one sample.
 """
 
 from collections import deque
@@ -17,6 +18,8 @@ from protocol.units import MemberId, Millis
 
 SAMPLES: Final = 3
 """Proposals of one member before it counts: one alone may have waited behind a cable that was cut."""
+SAMPLE_GAP_S: Final = 2.0
+"""Proposals of one member within this time count as one, the last of them: the others waited for longer."""
 FORGOTTEN_AFTER_S: Final = 3_600.0
 """A member that has proposed nothing for so long does not count any more."""
 
@@ -44,17 +47,24 @@ class PeerClocks:
         """Start with nothing heard."""
         self._samples: dict[MemberId, deque[float]] = {}
         self._heard_at: dict[MemberId, float] = {}
+        self._counted_at: dict[MemberId, float] = {}
+        """When the first proposal came of those that the last sample stands for."""
 
     def note(self, member: MemberId, time_ms: Millis) -> None:
         """Note the time of a block that its leader has just proposed."""
-        self._heard_at[member] = trio.current_time()
-        self._samples.setdefault(member, deque(maxlen=SAMPLES)).append(time_ms - self._heard_at[member] * 1_000)
+        now = self._heard_at[member] = trio.current_time()
+        samples = self._samples.setdefault(member, deque(maxlen=SAMPLES))
+        if samples and now - self._counted_at[member] < SAMPLE_GAP_S:
+            samples.pop()
+        else:
+            self._counted_at[member] = now
+        samples.append(time_ms - now * 1_000)
 
     def read(self, now_ms: Millis) -> ClockReading:
         """Compare this machine's clock, which shows ``now_ms``, with those of the others."""
         now = trio.current_time()
         for member in [member for member, heard_at in self._heard_at.items() if now - heard_at > FORGOTTEN_AFTER_S]:
-            del self._heard_at[member], self._samples[member]
+            del self._heard_at[member], self._samples[member], self._counted_at[member]
         full = [samples for samples in self._samples.values() if len(samples) == SAMPLES]
         if not full:
             return ClockReading(behind_ms=Millis(0), ahead_ms=Millis(0), member_count=0)

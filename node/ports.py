@@ -173,7 +173,7 @@ class LedgerReader(Protocol):
         ...
 
     def get_rounds(self, from_round: Round, *, limit: int) -> tuple[RoundRecord, ...]:
-        """Return settled rounds, ascending."""
+        """Return settled rounds, ascending; none if the limit is less than one."""
         ...
 
     def get_operation_result(self, operation_id: Digest) -> LocatedResult | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 from typing import Final, TypeAlias
 
@@ -38,14 +38,14 @@ ASSETS: Final = {
 """Every file that is served, by its path; there is no folder to wander in."""
 
 
-def build_app(reading: Reading, hub: ObservationHub, *, version: str, is_local: bool) -> ASGIApp:
+def build_app(reading: Reading, hub: ObservationHub, *, version: str, names: Collection[str]) -> ASGIApp:
     """Return the application.
 
     Args:
         reading: What the pages show.
         hub: Where live events come from.
         version: Of the program.
-        is_local: Whether it is served on loopback alone.
+        names: What it is called, besides addresses and localhost.
     """
     document = _encode(build_document(version))
     pages = _Pages(reading)
@@ -72,7 +72,7 @@ def build_app(reading: Reading, hub: ObservationHub, *, version: str, is_local: 
     app = Starlette(routes=routes, exception_handlers={HTTPException: _on_refusal, NodeError: _on_trouble})
     # A redirect would go to whatever host the request named.
     app.router.redirect_slashes = False
-    return Guard(app, is_local=is_local)
+    return Guard(app, names=names)
 
 
 class _Pages:

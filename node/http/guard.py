@@ -2,11 +2,12 @@
 
 A page that somebody's browser has open elsewhere must not read a node on the same machine. Browsers keep the answers
 from it, since nothing here allows other origins; and a name that is made to point here (DNS rebinding) is refused,
-because a node on loopback answers to addresses and to ``localhost`` only.
+because a node answers to addresses, to ``localhost`` and to the names that its operator lists, on every address alike.
 """
 
 import ipaddress
 import json
+from collections.abc import Collection
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,16 +22,20 @@ _HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+_OTHER_NAME: Final = (
+    "this node answers to localhost, to addresses, and to the names that http_hosts in its config.toml lists"
+    " (PNYX_HTTP_HOSTS): add the name by which you asked, if it is the node's"
+)
 _METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class Guard:
     """An ASGI application around another one."""
 
-    def __init__(self, app: ASGIApp, *, is_local: bool) -> None:
-        """Take what is guarded, and whether it is served on loopback alone."""
+    def __init__(self, app: ASGIApp, *, names: Collection[str]) -> None:
+        """Take what is guarded, and the names that it answers to besides addresses and localhost."""
         self._app = app
-        self._is_local = is_local
+        self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on and add headers to the answer."""
@@ -45,16 +50,21 @@ class Guard:
             await send({"type": "websocket.close", "code": 1_008})
         elif scope["method"] not in _METHODS:
             await _refuse(send_guarded, 405, "only GET and HEAD: this port reads", [(b"allow", b"GET, HEAD")])
-        elif self._is_local and not is_local_name(_get_host(scope)):
-            await _refuse(send_guarded, 421, "this node answers to localhost and to addresses, not to other names")
+        elif not is_own_name(_get_host(scope), self._names):
+            await _refuse(send_guarded, 421, _OTHER_NAME)
         else:
             await self._app(scope, receive, send_guarded)
 
 
-def is_local_name(host: str) -> bool:
-    """Return whether a Host header names an address or localhost, so that no DNS entry decided who is asked."""
+def is_own_name(host: str, names: Collection[str] = ()) -> bool:
+    """Return whether a Host header has an address, localhost or one of the names, so that no other DNS entry led here.
+
+    Args:
+        host: The header, with or without a port.
+        names: In lower case.
+    """
     name = host.rsplit(":", 1)[0] if not host.endswith("]") and ":" in host else host
-    if name.lower() in {"", "localhost"}:
+    if name.lower() in {"", "localhost"} or name.lower().removesuffix(".") in names:
         return True
     try:
         ipaddress.ip_address(name.strip("[]"))

@@ -1,6 +1,6 @@
 """Puts the pages of one running node together: what records, what reads, and the server."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 import trio
@@ -8,7 +8,7 @@ import trio
 from node.http.app import build_app
 from node.http.reading import Present, Reading
 from node.http.recorder import ReadOutcomes, Recorder
-from node.http.server import HttpServer, is_local
+from node.http.server import HttpServer
 from node.observations import ObservationHub
 
 _log = structlog.get_logger("http")
@@ -25,13 +25,14 @@ class Pages:
         read_outcomes: ReadOutcomes,
         listeners: Sequence[trio.SocketListener],
         version: str,
+        names: Collection[str] = (),
     ) -> None:
-        """Take the node's present, what it will observe, its past, and where to serve."""
+        """Take the node's present, what it will observe, its past, and where and by which names to serve."""
         self._recorder = Recorder(
             hub=hub, clock=present.clock, get_state=present.informant.get_state, read_outcomes=read_outcomes
         )
         reading = Reading(present, self._recorder)
-        app = build_app(reading, hub, version=version, is_local=is_local(listeners))
+        app = build_app(reading, hub, version=version, names=names)
         self._server = HttpServer(app, listeners)
         self._listeners = listeners
 

@@ -126,12 +126,6 @@ async def open_http_listeners(host: str, port: int) -> Sequence[trio.SocketListe
         raise AddressUnavailable(_explain(host, port, error)) from error
 
 
-def is_local(listeners: Sequence[trio.SocketListener]) -> bool:
-    """Return whether only this machine reaches the listeners."""
-    names = [str(listener.socket.getsockname()[0]) for listener in listeners]
-    return all(name == "::1" or name.startswith("127.") for name in names)
-
-
 def _explain(host: str, port: int, error: OSError) -> str:
     codes = {error.errno, *(part.errno for part in getattr(error, "exceptions", ()) if isinstance(part, OSError))}
     where = f"{host} port {port}"

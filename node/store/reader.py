@@ -104,11 +104,11 @@ class SqliteReader:
             height += _ITERATION_BLOCKS
 
     def get_rounds(self, from_round: Round, *, limit: int) -> tuple[RoundRecord, ...]:
-        """Return settled rounds, ascending."""
+        """Return settled rounds, ascending; none if the limit is less than one."""
         rows = self._query(
             "SELECT r.round, o.height, o.outcome, o.checksum FROM rounds r LEFT JOIN outcomes o ON o.height = r.height"
             " WHERE r.round >= ? ORDER BY r.round LIMIT ?",
-            (_limit(from_round), limit),
+            (_limit(from_round), max(_limit(limit), 0)),
         )
         rounds: list[RoundRecord] = []
         for round_number, *outcome_row in rows:

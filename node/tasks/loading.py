@@ -20,6 +20,7 @@ BUNDLED: Final = MappingProxyType(
 )
 
 ENTRY_POINT_GROUP: Final = "pnyx.tasks"
+_WAYS: Final = "install its package first, or put it into the home, or where --task-path says"
 
 
 def load_task_class(name: str) -> type[Task]:
@@ -37,8 +38,10 @@ def load_task_class(name: str) -> type[Task]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise TaskError(f"task {name!r}: {error.msg}; install its package first") from error
+        raise TaskError(f"task {name!r}: {error.msg}; {_WAYS}") from error
     task_class = getattr(module, class_name, None)
+    if task_class is None:
+        raise TaskError(f"task {name!r}: {module_name} has no class {class_name}")
     if not isinstance(task_class, type) or not issubclass(task_class, Task):
         raise TaskError(f"task {name!r}: {class_name} in {module_name} is no subclass of node.tasks.Task")
     return task_class

@@ -96,7 +96,9 @@ def read_memory_mb(project: Project, node: str) -> float:
 
 
 def list_processes(project: Project, node: str) -> list[str]:
-    told = project.execute(node, "sh", "-c", "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo \" $p\"; done")
+    # One that has ended meanwhile has nothing to say.
+    each = "{ tr '\\0' ' ' < $p/cmdline; } 2>/dev/null && echo \" $p\""
+    told = project.execute(node, "sh", "-c", f"for p in /proc/[0-9]*; do {each}; done; true")
     return [line.rsplit("/", 1)[1] for line in told.splitlines() if "python" in line]
 
 

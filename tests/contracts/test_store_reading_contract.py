@@ -75,6 +75,8 @@ async def test_numbers_beyond_any_ledger_find_nothing(machine: Machine) -> None:
     assert list(store.iterate_blocks(beyond)) == []
     assert store.get_rounds(Round(2**64 - 1), limit=10) == ()
     assert len(store.get_rounds(Round(-(2**70)), limit=10)) == 1
+    assert len(store.get_rounds(Round(1), limit=2**70)) == 1
+    assert store.get_rounds(Round(1), limit=-1) == store.get_rounds(Round(1), limit=-(2**70)) == ()
 
 
 async def test_an_operation_is_found_with_its_result(machine: Machine) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import trio
 
 from node.control import call
 from node.home import load_home
@@ -13,6 +14,9 @@ from node.http.openapi import ENDPOINTS
 from node.json_values import JsonObject, get_int, get_list, get_object
 from node.testnet import NodeProcess, NodeSpec, find_free_ports, open_testnet
 from tests.e2e.networks import copy_homes, find_descendants, run_command, wait_rounds
+
+HOST = "node.example.org"
+HISTORY = "/api/v1/stakes/history"
 
 
 @asynccontextmanager
@@ -24,7 +28,8 @@ async def open_pair(
     port = find_free_ports(8)[-1]
     specs = copy_homes(tuple(pair), directory)
     config = specs[0].home / "config.toml"
-    config.write_text(config.read_text().replace("http_port = 0", f"http_port = {port}"), encoding="utf-8")
+    text = config.read_text(encoding="utf-8").replace("http_port = 0", f"http_port = {port}")
+    config.write_text(text.replace("http_hosts = []", f'http_hosts = ["{HOST}"]'), encoding="utf-8")
     async with open_testnet(specs) as testnet:
         testnet.start_all()
         first, second = testnet.nodes
@@ -52,10 +57,12 @@ async def test_the_port_is_off_unless_asked_for_and_what_it_tells_is_the_ledgers
         assert len(find_tcp_ports(second)) == 1
         assert len(find_tcp_ports(first)) == 2
         assert (await client.get("/healthz")).status_code == 200
+        for host, status in ((HOST, 200), (f"evil.{HOST}", 421)):
+            assert (await client.get("/healthz", headers={"host": host})).status_code == status
         assert (await client.get("/readyz")).json() == {"is_ready": True, "reasons": []}
         rounds = get_list((await client.get("/api/v1/rounds?from_round=1&limit=2")).json())
         assert rounds == await call(second.home, {"command": "rounds", "from_round": 1, "limit": 2})
-        history = await read(client, "/api/v1/stakes/history")
+        history = await read(client, HISTORY)
         stakes = get_object(await call(first.home, {"command": "stakes"}))
         holders = [get_object(account)["member"] for account in get_list(stakes["members"])]
         assert [get_object(entry)["member"] for entry in get_list(history["members"])] == holders
@@ -69,12 +76,17 @@ async def test_stake_over_time_survives_a_restart(pair: tuple[NodeSpec, ...], tm
         await wait_rounds(first, 3)
         before = {
             get_int(point["round"]): point
-            for point in map(get_object, get_list((await read(client, "/api/v1/stakes/history"))["points"]))
+            for point in map(get_object, get_list((await read(client, HISTORY))["points"]))
         }
         await first.kill()
         first.start()
         await first.wait_ready()
-        points = [get_object(point) for point in get_list((await read(client, "/api/v1/stakes/history"))["points"])]
+        points: list[JsonObject] = []
+        with trio.fail_after(60.0):
+            # The past is read beside everything else.
+            while len(points) < len(before):
+                points = [get_object(point) for point in get_list((await read(client, HISTORY))["points"])]
+                await trio.sleep(0.1)
         assert [point for point in points if point["round"] in before] == list(before.values())
         assert len(before) >= 3
 

@@ -138,7 +138,8 @@ def test_the_guide_quotes_what_the_check_says() -> None:
     ("arguments", "message"),
     [
         (("task", "check", "nothing"), "unknown task 'nothing'"),
-        (("task", "check", "nothing:At"), "install its package first"),
+        (("task", "check", "nothing:At"), "install its package first, or put it into the home, or"),
+        (("task", "check", "node.tasks.digits:Nothing"), "node.tasks.digits has no class Nothing"),
         (("task", "check", "digits", "--param", "passes=0"), "passes = 0: from 1 to 10000"),
         (("task", "check", "digits", "--member", "4"), "give 0 to 3"),
         (("task", "check", "digits", "--device", "gpu"), '--device: device: "cpu", "cuda"'),

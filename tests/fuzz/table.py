@@ -40,7 +40,7 @@ TARGETS: Final[dict[str, Entry]] = {
     "tensors": _make_entry("tensors", "artifacts that the worker reads: InvalidMessage, NotFiniteError", runs=1_500),
     "rows": _make_entry("rows", "rows of the database: StoreCorrupt", runs=3_000),
     "admission": _make_entry("admission", "gossip that is judged, in several epochs: nothing changes", runs=2_500),
-    "engine": _make_entry("engine", "the whole core under a member that lies: nothing raised, nobody framed", runs=200),
+    "engine": _make_entry("engine", "the core under a member that lies: nothing raised, nobody framed", runs=1_500),
 }
 
 

@@ -26,6 +26,7 @@ FULL = Config(
     artifact_retention_count=0,
     http_port=8_780,
     http_host="0.0.0.0",
+    http_hosts=("node.example.org", "Node-7", "alpha_1"),
     log_format=LogFormat.JSON,
     log_level=LogLevel.DEBUG,
     attack=Attack.SIGN_FLIP,
@@ -191,6 +192,18 @@ def test_dotted_keys_nest_no_deeper_than_can_be_printed(tmp_path: Path, key: str
 def test_an_integer_of_more_than_64_bits_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match="an integer has more than 64 bits"):
         load(tmp_path, f'name = "a"\n{key} = 0x1{"0" * 16}\n')
+
+
+def test_names_of_the_pages_come_from_the_environment_too(tmp_path: Path) -> None:
+    assert load_variable(tmp_path, "PNYX_HTTP_HOSTS", "a.example, b").http_hosts == ("a.example", "b")
+
+
+@pytest.mark.parametrize(
+    "value", ['"node"', '["node:8780"]', '["http://node"]', '["*"]', '[""]', "[1]", '["a\\n"]', '["a."]']
+)
+def test_a_name_of_the_pages_is_a_bare_one(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"line 2: http_hosts: a (name without port|list of host names)"):
+        load(tmp_path, f'name = "a"\nhttp_hosts = {value}\n')
 
 
 def test_a_misspelt_variable_is_refused_with_the_right_one(tmp_path: Path) -> None:

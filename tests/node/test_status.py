@@ -144,6 +144,16 @@ async def test_a_digest_that_is_none_is_refused(digest: JsonValue) -> None:
             await desk.ask({"command": "score", "digest": digest})
 
 
+@pytest.mark.parametrize("limit", [0, -1, -(10**25), True, "7", 1.5])
+async def test_a_limit_that_is_no_count_is_refused(limit: JsonValue) -> None:
+    builder = LedgerBuilder(founders=FOUNDERS)
+    builder.run_round()
+    async with open_desk(builder) as desk:
+        with pytest.raises(ValueError, match=r"."):
+            await desk.ask({"command": "rounds", "limit": limit})
+        assert len(get_list(await desk.ask({"command": "rounds", "limit": 10**25}))) == 1
+
+
 async def test_an_unknown_command_is_refused() -> None:
     async with open_desk(LedgerBuilder(founders=FOUNDERS)) as desk:
         with pytest.raises(ConfigError, match="knows no command 'fly'"):

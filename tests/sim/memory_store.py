@@ -148,7 +148,7 @@ class MemoryStore:
     def get_rounds(self, from_round: Round, *, limit: int) -> tuple[RoundRecord, ...]:
         """See the port."""
         settled = (outcome.settled for _, outcome in self.iterate_blocks(Height(1)))
-        return tuple(record for record in settled if record is not None and record.round >= from_round)[:limit]
+        return tuple(record for record in settled if record is not None and record.round >= from_round)[: max(limit, 0)]
 
     def get_operation_result(self, operation_id: Digest) -> LocatedResult | None:
         """See the port."""

@@ -1,6 +1,6 @@
 """The pages of a node on a ledger that a test has built, served on a real port of loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -74,9 +74,15 @@ def make_outcome_reader(builder: LedgerBuilder) -> ReadOutcomes:
 
 @asynccontextmanager
 async def open_site(
-    builder: LedgerBuilder, *, me: MemberId = ME, silence: str | None = None, clock: Clock | None = None
+    builder: LedgerBuilder,
+    *,
+    me: MemberId = ME,
+    silence: str | None = None,
+    clock: Clock | None = None,
+    host: str = "127.0.0.1",
+    names: Collection[str] = (),
 ) -> AsyncIterator[Site]:
-    """Serve a node with this ledger, connected to one of three others."""
+    """Serve a node with this ledger, connected to one of three others, at an address and by names."""
     readings = Readings()
     async with open_desk(builder, me=me, silence=silence, clock=clock) as desk, trio.open_nursery() as nursery:
         present = Present(
@@ -86,10 +92,15 @@ async def open_site(
             genesis=builder.genesis,
             member=me,
         )
-        listeners = await open_http_listeners("127.0.0.1", 0)
+        listeners = await open_http_listeners(host, 0)
         port = listeners[0].socket.getsockname()[1]
         pages = Pages(
-            present, desk.hub, read_outcomes=make_outcome_reader(builder), listeners=listeners, version="1.2.3"
+            present,
+            desk.hub,
+            read_outcomes=make_outcome_reader(builder),
+            listeners=listeners,
+            version="1.2.3",
+            names=names,
         )
         await nursery.start(pages.run)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.http.guard import is_local_name
+from node.http.guard import is_own_name
 from tests.helpers import LedgerBuilder
 from tests.node.control_desks import FOUNDERS
 from tests.node.http.sites import open_site
@@ -39,15 +39,37 @@ async def test_a_head_request_has_the_headers_and_no_body() -> None:
         ("127.0.0.1.evil.example.org", 421),
     ],
 )
-async def test_a_name_that_points_to_loopback_is_refused(host: str, status: int) -> None:
-    async with open_site(LedgerBuilder(founders=FOUNDERS)) as site:
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+async def test_a_name_that_somebody_made_point_here_is_refused(address: str, host: str, status: int) -> None:
+    async with open_site(LedgerBuilder(founders=FOUNDERS), host=address) as site:
         response = await site.client.get("/api/v1/status", headers={"host": host})
         assert response.status_code == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("node.example.org", 200),
+        ("NODE.example.org:8780", 200),
+        ("node.example.org.", 200),
+        ("beta", 200),
+        ("localhost", 200),
+        ("10.0.0.1", 200),
+        ("example.org", 421),
+        ("evil.node.example.org", 421),
+    ],
+)
+async def test_names_that_the_operator_lists_are_answered_to(host: str, status: int) -> None:
+    names = ("Node.Example.org", "beta")
+    async with open_site(LedgerBuilder(founders=FOUNDERS), host="0.0.0.0", names=names) as site:
+        response = await site.client.get("/api/v1/status", headers={"host": host})
+        assert response.status_code == status
+        assert status == 200 or "http_hosts" in response.json()["error"]
+
+
 @pytest.mark.parametrize("name", ["", "LOCALHOST", "10.0.0.1", "[::1]"])
 def test_addresses_are_no_names(name: str) -> None:
-    assert is_local_name(name)
+    assert is_own_name(name)
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/status", "/nothing", "/metrics", "/static/pages.css"])
