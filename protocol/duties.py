@@ -26,6 +26,7 @@ from protocol.interface import (
 from protocol.journal import OwnBallotRecord, Record, ScoreRecord
 from protocol.learning.artifact_format import ModelSchema, compute_model_size_bytes
 from protocol.learning.judgement import compute_share_exponents, is_acceptable
+from protocol.learning.screening import Screening
 from protocol.ledger.state import LedgerState, RoundState
 from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal
@@ -65,6 +66,7 @@ class Duties:
         self._scores: dict[Digest, Ppm] = {}
         self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
         self._ballots: dict[tuple[Round, int], Ballot] = {}
+        self._screening = Screening(config.parameters.screening_bps)
         self._trained: UpdateTrained | None = None
         self._asked: set[Effect] = set()
         self._submitted: set[Payload] = set()
@@ -274,8 +276,9 @@ class Duties:
         known = [score for score in scores if score is not None]
         if len(known) != len(scores):
             return None
-        limit = self._config.parameters.screening_bps
-        return tuple(not is_acceptable(score, base_score, limit) for score in known)
+        members = (entry.member for entry in current.updates)
+        eligible = (entry.member for entry in current.eligible)
+        return self._screening.judge(current.round, eligible, base_score, tuple(zip(members, known, strict=True)))
 
     def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""
