@@ -19,6 +19,10 @@ _LOSS_COUNTED_MIN_PPM: Final = 10_000
 """A loss counts up to five times the limit, and up to 1 % at least: one accident must not outweigh a member's past."""
 
 
+_USUAL_FACTOR: Final = 2
+"""So many times what most members' updates do to this voter may be done besides the limit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What a member's updates have done to one voter's score, on average."""
@@ -50,17 +54,15 @@ class Screening:
         Args:
             round_number: The round of all of the updates.
             eligible: Whoever might have been drawn, for comparison: where the voter's data are such that most members'
-                updates harm it, those that harm it no more than most are not flagged.
+                updates harm it, those are not flagged that harm it no more than twice as much as the median member's.
             base: The voter's score of the base.
             moved: For each update its proposer, and the voter's score of the base moved by an eighth of the update.
         """
         effects = [(member, compute_effect(score, base)) for member, score in moved]
         for member, effect in effects:
             self._remember(round_number, member, effect)
-        usual = min(0, self._compute_usual(eligible))
-        return tuple(
-            effect < 0 and self._evidence[member].mean_ppm < usual - self._limit_ppm for member, effect in effects
-        )
+        lowest = _USUAL_FACTOR * min(0, self._compute_usual(eligible)) - self._limit_ppm
+        return tuple(effect < 0 and self._evidence[member].mean_ppm < lowest for member, effect in effects)
 
     def _remember(self, round_number: Round, member: MemberId, effect: int) -> None:
         known = self._evidence.get(member, Evidence(mean_ppm=0, update_count=0, round=Round(0)))

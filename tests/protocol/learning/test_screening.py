@@ -65,12 +65,15 @@ def test_a_loss_counts_up_to_one_per_cent() -> None:
     assert judge(screening, 6, {0: -400}) == []
 
 
-def test_who_harms_no_more_than_most_is_not_flagged() -> None:
+@pytest.mark.parametrize(("effect", "flagged"), [(-7_000, []), (-7_002, [3])])
+def test_who_harms_up_to_twice_as_much_as_most_is_not_flagged(effect: int, flagged: list[int]) -> None:
     """A voter whose data are unlike all others' is harmed by honest updates as well."""
-    screening = Screening(LIMIT)
-    everybody = dict.fromkeys(range(10), -5_000)
-    assert judge(screening, 1, everybody) == []
-    assert judge(screening, 2, {**everybody, 3: -9_100}) == [3]
+    assert judge(Screening(LIMIT), 1, {**dict.fromkeys(range(10), -2_500), 3: effect}) == flagged
+
+
+def test_a_voter_whom_most_harm_much_flags_nobody() -> None:
+    """It cannot tell."""
+    assert judge(Screening(LIMIT), 1, {**dict.fromkeys(range(10), -4_000), 3: -500_000}) == []
 
 
 def test_what_half_of_all_members_do_is_usual() -> None:
