@@ -277,8 +277,7 @@ class Duties:
         if len(known) != len(scores):
             return None
         members = (entry.member for entry in current.updates)
-        eligible = (entry.member for entry in current.eligible)
-        return self._screening.judge(current.round, eligible, base_score, tuple(zip(members, known, strict=True)))
+        return self._screening.judge(current.round, base_score, tuple(zip(members, known, strict=True)))
 
     def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""

@@ -4,7 +4,7 @@ A little harm may be chance once; it is none when it comes every time. The memor
 no operation, and who has none, after a start, judges each member's next update by itself (F8, decision 0029).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +17,6 @@ _UPDATES_REMEMBERED: Final = 10
 _LOSS_FACTOR: Final = 5
 _LOSS_COUNTED_MIN_PPM: Final = 10_000
 """A loss counts up to five times the limit, and up to 1 % at least: one accident must not outweigh a member's past."""
-
-
-_USUAL_FACTOR: Final = 2
-"""So many times what most members' updates do to this voter may be done besides the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,23 +42,18 @@ class Screening:
         self._limit_ppm = limit_bps * SCORE_WHOLE // BPS_WHOLE
         self._evidence: dict[MemberId, Evidence] = {}
 
-    def judge(
-        self, round_number: Round, eligible: Iterable[MemberId], base: Ppm, moved: Sequence[tuple[MemberId, Ppm]]
-    ) -> tuple[bool, ...]:
+    def judge(self, round_number: Round, base: Ppm, moved: Sequence[tuple[MemberId, Ppm]]) -> tuple[bool, ...]:
         """Return which updates to flag (F8). A round that is judged twice is remembered once.
 
         Args:
             round_number: The round of all of the updates.
-            eligible: Whoever might have been drawn, for comparison: where the voter's data are such that most members'
-                updates harm it, those are not flagged that harm it no more than twice as much as the median member's.
             base: The voter's score of the base.
             moved: For each update its proposer, and the voter's score of the base moved by an eighth of the update.
         """
         effects = [(member, compute_effect(score, base)) for member, score in moved]
         for member, effect in effects:
             self._remember(round_number, member, effect)
-        lowest = _USUAL_FACTOR * min(0, self._compute_usual(eligible)) - self._limit_ppm
-        return tuple(effect < 0 and self._evidence[member].mean_ppm < lowest for member, effect in effects)
+        return tuple(effect < 0 and self._evidence[member].mean_ppm < -self._limit_ppm for member, effect in effects)
 
     def _remember(self, round_number: Round, member: MemberId, effect: int) -> None:
         known = self._evidence.get(member, Evidence(mean_ppm=0, update_count=0, round=Round(0)))
@@ -73,13 +64,6 @@ class Screening:
         count = known.update_count + 1
         mean = known.mean_ppm + (counted - known.mean_ppm) // min(count, _UPDATES_REMEMBERED)
         self._evidence[member] = Evidence(mean_ppm=mean, update_count=count, round=round_number)
-
-    def _compute_usual(self, eligible: Iterable[MemberId]) -> int:
-        """Return what the median member's updates do; of an even number the lower, and nothing where none are known."""
-        means = sorted(
-            self._evidence[member].mean_ppm if member in self._evidence else 0 for member in eligible
-        )
-        return means[(len(means) - 1) // 2] if means else 0
 
 
 def compute_effect(moved: Ppm, base: Ppm) -> int:

@@ -11,13 +11,13 @@ from tests.values import make_digest
 
 LIMIT = Bps(20)
 BASE = Ppm(1_000_000 // 2)
-MEMBERS = tuple(MemberId(make_digest("member", number)) for number in range(10))
+MEMBERS = tuple(MemberId(make_digest("member", number)) for number in range(2))
 
 
 def judge(screening: Screening, round_number: int, effects_ppm: dict[int, int]) -> list[int]:
     """Return whose update is flagged, by number, when updates move the score by these parts of the base's."""
     moved = [(MEMBERS[number], Ppm(BASE + effect // 2)) for number, effect in effects_ppm.items()]
-    flags = screening.judge(Round(round_number), MEMBERS, BASE, moved)
+    flags = screening.judge(Round(round_number), BASE, moved)
     return [number for number, is_flagged in zip(effects_ppm, flags, strict=True) if is_flagged]
 
 
@@ -65,38 +65,14 @@ def test_a_loss_counts_up_to_one_per_cent() -> None:
     assert judge(screening, 6, {0: -400}) == []
 
 
-@pytest.mark.parametrize(("effect", "flagged"), [(-7_000, []), (-7_002, [3])])
-def test_who_harms_up_to_twice_as_much_as_most_is_not_flagged(effect: int, flagged: list[int]) -> None:
-    """A voter whose data are unlike all others' is harmed by honest updates as well."""
-    assert judge(Screening(LIMIT), 1, {**dict.fromkeys(range(10), -2_500), 3: effect}) == flagged
-
-
-def test_a_voter_whom_most_harm_much_flags_nobody() -> None:
-    """It cannot tell."""
-    assert judge(Screening(LIMIT), 1, {**dict.fromkeys(range(10), -4_000), 3: -500_000}) == []
-
-
-def test_what_half_of_all_members_do_is_usual() -> None:
-    """F16: so many could condemn whom they like anyway."""
-    assert judge(Screening(LIMIT), 1, dict.fromkeys(range(5), -5_000)) == []
-
-
-def test_nobody_is_flagged_for_gaining_less_than_others() -> None:
-    assert judge(Screening(LIMIT), 1, {**dict.fromkeys(range(1, 10), 2_000), 0: -1_500}) == []
-
-
 def test_a_loss_counts_up_to_five_times_a_wide_limit() -> None:
     assert judge(Screening(Bps(500)), 1, {0: -60_000}) == [0]
 
 
-def test_four_attackers_of_ten_do_not_make_harm_usual() -> None:
-    effects = dict.fromkeys(range(10), 0) | dict.fromkeys(range(4), -5_000)
-    assert judge(Screening(LIMIT), 1, effects) == [0, 1, 2, 3]
-
-
-def test_attackers_alone_in_a_round_do_not_make_harm_usual() -> None:
-    """Members of whom nothing is known count as harmless."""
-    assert judge(Screening(LIMIT), 1, dict.fromkeys(range(4), -5_000)) == [0, 1, 2, 3]
+def test_members_are_remembered_apart() -> None:
+    screening = Screening(LIMIT)
+    assert judge(screening, 1, {0: -8_000, 1: 0}) == [0]
+    assert judge(screening, 2, {0: -1_000, 1: -3_000}) == [0]
 
 
 def test_a_retrial_is_remembered_once() -> None:
