@@ -28,6 +28,7 @@ from protocol.interface import (
 from protocol.journal import OwnBallotRecord, Record, ScoreRecord
 from protocol.learning.artifact_format import ModelSchema, compute_model_size_bytes
 from protocol.learning.judgement import compute_share_exponents, is_acceptable
+from protocol.learning.screening import Screening
 from protocol.ledger.state import LedgerState, RoundState
 from protocol.observations import CandidateDiffers, WorkAbandoned
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal
@@ -68,6 +69,7 @@ class Duties:
         self._screened: dict[tuple[Digest, UpdateReference], Ppm | None] = {}
         self._candidates: dict[tuple[Digest, tuple[UpdateReference, ...]], Digest] = {}
         self._ballots: dict[tuple[Round, int], Ballot] = {}
+        self._screening = Screening(config.parameters.screening_bps)
         self._trained: UpdateTrained | None = None
         self._asked: set[Effect] = set()
         self._submitted: set[Payload] = set()
@@ -284,9 +286,8 @@ class Duties:
             self._ask(plan, ScreenUpdate(round=current.round, base_digest=base_digest, update=update))
         if missing:
             return None
-        limit = self._config.parameters.screening_bps
-        scores = [self._screened[share] for share in shares]
-        return tuple(score is not None and not is_acceptable(score, base_score, limit) for score in scores)
+        moved = [(entry.member, self._screened[share]) for entry, share in zip(current.updates, shares, strict=True)]
+        return self._screening.judge(current.round, base_score, moved)
 
     def _compute_reference(self, state: LedgerState, base_score: Ppm) -> Ppm:
         """Return the score to hold a candidate against: the best accepted model's, by own evaluation (F7)."""

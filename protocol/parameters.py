@@ -70,7 +70,7 @@ class Parameters:
     tolerance_bps: Bps = Bps(500)
     """By how much of the reference's score a candidate may fall short and still be accepted (F7)."""
     screening_bps: Bps = Bps(20)
-    """By how much of the base's score an eighth of an update may lower it before a voter flags the update (F8)."""
+    """By how much of the base's score an eighth of a member's updates may lower it on average, unflagged (F8)."""
     draw_weight_max_bps: Bps = Bps(2_500)
     """The share of all eligible stake above which a member's own counts no further in a draw (F2)."""
 

@@ -15,7 +15,7 @@ from protocol.interface import (
 )
 from protocol.journal import OwnBallotRecord, Record
 from protocol.operations import RevealBallot, SealBallot, compute_seal
-from protocol.outcomes import Phase
+from protocol.outcomes import Phase, RoundRecord
 from protocol.parameters import Preset
 from protocol.units import Ppm, Round
 from tests.founders import make_founders
@@ -36,6 +36,12 @@ from tests.values import make_ballot, make_digest
 @pytest.fixture
 def builder() -> LedgerBuilder:
     return LedgerBuilder(make_founders(7), parameters=PARAMETERS)
+
+
+def finish_round(builder: LedgerBuilder) -> RoundRecord:
+    """Let everybody accept what the open round's updates make."""
+    ballot = make_ballot(builder.round)
+    return builder.run_voting(lambda _: ballot)
 
 
 def test_a_voter_aggregates_the_updates_in_their_canonical_order(builder: LedgerBuilder) -> None:
@@ -143,6 +149,23 @@ def test_a_settled_round_leaves_no_scores_of_updates_behind(builder: LedgerBuild
     settled = builder.run_voting(lambda _: ballot)
     desk.duties.on_settled(settled, builder.state)
     assert not desk.duties._screened
+
+
+def test_a_voter_remembers_whose_updates_harmed_it(builder: LedgerBuilder) -> None:
+    """F8: what costs half of the limit is flagged if its proposer's last update cost four times the limit."""
+    desk = make_voter(builder)
+    bad = builder.round.updates[0].member
+    desk.scores = {make_digest("share", builder.round.updates[0].manifest.artifact_digest): 892_800}
+    assert desk.get_ballot().update_flags == (True, False)
+    while True:
+        desk.duties.on_settled(finish_round(builder), builder.state)
+        desk.held.add(builder.state.model_digest)
+        builder.run_to_sealing()
+        if bad in builder.round.proposers and desk.member in builder.round.voters:
+            break
+    members = [entry.member for entry in builder.round.updates]
+    desk.scores = {make_digest("share", entry.manifest.artifact_digest): 899_100 for entry in builder.round.updates}
+    assert desk.get_ballot().update_flags == tuple(member == bad for member in members)
 
 
 def test_in_preset_paper_nobody_flags_an_update() -> None:
