@@ -26,7 +26,7 @@ help: ## Say what can be made.
 	@echo "make soak    simulate networks on all cores, seed after seed: SECONDS=n, for ever without it; SEED=first"
 	@echo "make mutants break the core in one line at a time, and see that the tests notice: MUTANTS=\"name ...\""
 	@echo "make chaos   break a network of seven at random, mend it, compare all ledgers: SECONDS=180 SEED=1"
-	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name"
+	@echo "make fuzz    search every decoder and every way in for bytes that break something: SECONDS=60 TARGET=name SEED=n"
 	@echo "make e2e-browser  test the dashboard in Chromium, and take the README's pictures: PICTURES=folder"
 	@echo "make e2e-compose  test docker-compose.yml on a real Docker engine, brought for it where none answers: KEEP=folder"
 	@echo "make setup   install everything into $(VENV), nothing else"
