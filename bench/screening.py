@@ -40,7 +40,6 @@ SPLITS: Final = ("iid", "dirichlet:0.5", "dirichlet:0.1")
 STEPS: Final = {"half": 1 / 2, "quarter": 1 / 4, "sixteenth": 1 / 16, "back": -1 / 16}
 CUSUM_SLACK_BPS: Final = 10.0
 CUSUM_LIMIT_BPS: Final = 40.0
-MEAN_WEIGHT: Final = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +67,7 @@ def make_tests(plan: SimulationPlan) -> dict[str, Test]:
     """Return all tests without memory of any round."""
     sums = np.zeros((plan.node_count, plan.node_count - plan.malicious_count))
     means = np.zeros_like(sums)
+    counts = np.zeros(plan.node_count)
 
     def add_up(seen: Round) -> NDArray[np.bool_]:
         for member, effect in zip(seen.members, seen.steps["eighth"], strict=True):
@@ -76,7 +76,8 @@ def make_tests(plan: SimulationPlan) -> dict[str, Test]:
 
     def average(seen: Round) -> NDArray[np.bool_]:
         for member, effect in zip(seen.members, seen.steps["eighth"], strict=True):
-            means[member] += MEAN_WEIGHT * (effect.clip(-100.0, 100.0) - means[member])
+            counts[member] += 1
+            means[member] += (effect.clip(-100.0, 20.0) - means[member]) / min(counts[member], 10)
         return means[seen.members] < np.minimum(0.0, np.median(means, axis=0)) - 20.0
 
     def below(step: str, limit_bps: float) -> Test:
