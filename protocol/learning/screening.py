@@ -48,8 +48,8 @@ class Screening:
         Args:
             round_number: The round of all of the updates.
             base: The voter's score of the base.
-            moved: For each update its proposer, and the voter's score of the base moved by an eighth of the update; None
-                if it could not be scored here, which is neither remembered nor held against the member.
+            moved: For each update its proposer, and the voter's score of the base moved by an eighth of the update, or
+                None if it could not be scored here, which is neither remembered nor held against the member.
         """
         effects = [(member, None if score is None else compute_effect(score, base)) for member, score in moved]
         for member, effect in effects:
