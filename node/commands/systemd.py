@@ -36,7 +36,7 @@ TimeoutStopSec=30
 # The daemon stops its worker itself; whatever is left is killed.
 KillMode=mixed
 LimitNOFILE=4096
-# A passphrase of the keys: PNYX_PASSPHRASE=... in this file, which only root may read.
+# A passphrase of the keys: PNYX_PASSPHRASE=... in this file, which nobody else may read.
 EnvironmentFile=-/etc/pnyx.env
 
 NoNewPrivileges=yes

@@ -89,17 +89,17 @@ def check_containers(project: Project) -> None:
 
 
 def read_memory_mb(project: Project, node: str) -> float:
-    """Return what a container's processes hold in memory, shared pages counted once for each."""
-    told = project.execute(node, "cat", *[f"/proc/{pid}/statm" for pid in list_processes(project, node)])
-    pages = sum(int(line.split()[1]) for line in told.splitlines())
-    return pages * 4_096 / (1 << 20)
+    """Return what a node's processes hold in memory, shared pages counted once for each.
 
-
-def list_processes(project: Project, node: str) -> list[str]:
+    One look, since others come and go: the health check is a process of its own.
+    """
     # One that has ended meanwhile has nothing to say.
-    each = "{ tr '\\0' ' ' < $p/cmdline; } 2>/dev/null && echo \" $p\""
+    each = "{ tr '\\0' ' ' < $p/cmdline && cat $p/statm; } 2>/dev/null"
     told = project.execute(node, "sh", "-c", f"for p in /proc/[0-9]*; do {each}; done; true")
-    return [line.rsplit("/", 1)[1] for line in told.splitlines() if "python" in line]
+    seen = {kind: [line for line in told.splitlines() if kind in line] for kind in ("/pnyx run", "-m node.worker")}
+    assert all(len(lines) == 1 for lines in seen.values()), f"not one daemon and one worker: {seen}"
+    # The second of seven numbers at the end: resident pages.
+    return sum(int(line.split()[-6]) for lines in seen.values() for line in lines) * 4_096 / (1 << 20)
 
 
 def check_dashboard(project: Project) -> None:
