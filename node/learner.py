@@ -162,13 +162,10 @@ class WorkerLearner:
         request = AggregateUpdates(base=str(base), updates=sources, candidate=str(candidate))
         return Candidate(digest=(await self._request(request, UpdatesAggregated)).digest)
 
-    async def evaluate(self, *, model: Path) -> Ppm:
-        """Evaluate as the port says.
-
-        Raises:
-            WorkerFailed: The task raised or gave no score from 0 to 1, or the worker died or hung.
-        """
-        return (await self._request(EvaluateModel(model=str(model)), ModelEvaluated)).score
+    async def evaluate(self, *, model: Path, base: Path | None = None) -> Ppm:
+        """Evaluate as the port says."""
+        request = EvaluateModel(model=str(model), base="" if base is None else str(base))
+        return (await self._request(request, ModelEvaluated)).score
 
     async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
         """Screen as the port says."""

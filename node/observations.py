@@ -22,6 +22,7 @@ from protocol.observations import (
     OffenceSeen,
     PartialWrong,
     PhaseEntered,
+    UpdateNotScreened,
     ViewFailed,
     VotingResumed,
     VotingSuspended,
@@ -96,16 +97,26 @@ def log_observation(observation: Observation) -> None:
             _log.info("view_failed", view=view, leader=leader, failures=failures)
         case OffenceSeen(offence=offence):
             _log.warning("offence_seen", member=offence.member, view=offence.view)
-        case CandidateDiffers(round=round_number, computed_digest=computed, accepted_digest=accepted):
-            _log.error("candidate_differed", round=round_number, computed=computed, accepted=accepted)
-        case WorkAbandoned(round=round_number, reason=reason):
-            _log.error("work_abandoned", round=round_number, reason=reason)
+        case CandidateDiffers() | WorkAbandoned() | UpdateNotScreened():
+            _log_own_trouble(observation)
         case PartialWrong(round=round_number, member=member):
             _log.warning("partial_wrong", round=round_number, member=member)
         case VotingSuspended(reason=reason):
             _log.warning("voting_suspended", reason=reason)
         case VotingResumed(after_view=view):
             _log.info("voting_resumed", after_view=view)
+        case _:
+            assert_never(observation)
+
+
+def _log_own_trouble(observation: CandidateDiffers | WorkAbandoned | UpdateNotScreened) -> None:
+    match observation:
+        case CandidateDiffers(round=round_number, computed_digest=computed, accepted_digest=accepted):
+            _log.error("candidate_differed", round=round_number, computed=computed, accepted=accepted)
+        case WorkAbandoned(round=round_number, reason=reason):
+            _log.error("work_abandoned", round=round_number, reason=reason)
+        case UpdateNotScreened(round=round_number, update_digest=digest, reason=reason):
+            _log.error("update_not_screened", round=round_number, digest=digest, reason=reason)
         case _:
             assert_never(observation)
 
@@ -166,6 +177,8 @@ def describe_observation(observation: Observation) -> JsonObject:
             described = {"round": round_number, "computed": computed.hex(), "accepted": accepted.hex()}
         case WorkAbandoned(round=round_number, reason=reason):
             described = {"round": round_number, "reason": reason}
+        case UpdateNotScreened(round=round_number, update_digest=digest, reason=reason):
+            described = {"round": round_number, "update": digest.hex(), "reason": reason}
         case PartialWrong(round=round_number, member=member):
             described = {"round": round_number, "member": member.hex()}
         case VotingSuspended(reason=reason):

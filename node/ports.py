@@ -259,14 +259,18 @@ class Learner(Protocol):
         """Aggregate updates, each with its scale exponents, in digest order, and write the candidate model (F4, F5)."""
         ...
 
-    async def evaluate(self, *, model: Path) -> Ppm:
-        """Return the model's score on this member's own held-out data (F7)."""
+    async def evaluate(self, *, model: Path, base: Path | None = None) -> Ppm:
+        """Return the model's score on this member's own held-out data (F7); 0 if it has none, but the base has one.
+
+        Raises:
+            WorkerFailed: Neither has a score, an artifact cannot be read, or the worker died or hung.
+        """
         ...
 
     async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:
-        """Return the score of what one update makes of a base, writing nothing (F8); 0 if that model has no score.
+        """Return the score of what one update makes of a base, writing nothing (F8); 0 if none, but the base has one.
 
         Raises:
-            WorkerFailed: An artifact cannot be read, the task raised, or the worker died or hung.
+            WorkerFailed: Neither has a score, an artifact cannot be read, or the worker died or hung.
         """
         ...

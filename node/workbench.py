@@ -32,6 +32,7 @@ from protocol.interface import (
     FetchArtifact,
     Input,
     ModelEvaluated,
+    ScreeningFailed,
     ScreenUpdate,
     TrainModel,
     UpdateScreened,
@@ -168,9 +169,10 @@ class Workbench:
                 return await self._train(order)
             case ComputeCandidate():
                 return await self._compute_candidate(order)
-            case EvaluateModel(model_digest=model_digest):
-                score = await self._evaluate(await self._get_model(model_digest))
-                return ModelEvaluated(model_digest=model_digest, score=score)
+            case EvaluateModel(model_digest=model_digest, base_digest=base_digest):
+                model = await self._get_model(model_digest)
+                base = None if base_digest is None else await self._get_model(base_digest)
+                return ModelEvaluated(model_digest=model_digest, score=await self._evaluate(model, base=base))
             case _:
                 assert_never(order)
 
@@ -204,21 +206,21 @@ class Workbench:
             candidate_digest=stored.digest,
         )
 
-    async def _screen(self, order: ScreenUpdate) -> UpdateScreened:
+    async def _screen(self, order: ScreenUpdate) -> UpdateScreened | ScreeningFailed:
         """Screen one update; what fails says nothing of it, and the others are screened all the same."""
-        score: Ppm | None = None
         digest, exponents = order.update.artifact_digest, order.update.scale_exponents
         try:
             base, update = await self._get_model(order.base_digest), await self._get_update(digest)
             with self._tools.timings.measure(Activity.SCREEN):
                 score = await self._tools.learner.screen(base=base, update=update, scale_exponents=exponents)
         except (WorkerFailed, StoreCorrupt, DiskFailed, InvalidMessage) as error:
-            _log.error("update_not_screened", round=order.round, digest=digest, reason=str(error))
+            reason = str(error)
+            return ScreeningFailed(round=order.round, base_digest=order.base_digest, update=order.update, reason=reason)
         return UpdateScreened(base_digest=order.base_digest, update=order.update, score=score)
 
-    async def _evaluate(self, model: Path) -> Ppm:
+    async def _evaluate(self, model: Path, *, base: Path | None = None) -> Ppm:
         with self._tools.timings.measure(Activity.EVALUATE):
-            return await self._tools.learner.evaluate(model=model)
+            return await self._tools.learner.evaluate(model=model, base=base)
 
     async def _get_model(self, digest: Digest) -> Path:
         size_bytes = compute_model_size_bytes(self._tools.schema)

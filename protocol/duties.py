@@ -18,6 +18,7 @@ from protocol.interface import (
     ModelEvaluated,
     Observe,
     Persist,
+    ScreeningFailed,
     ScreenUpdate,
     TrainModel,
     UpdateReference,
@@ -30,7 +31,7 @@ from protocol.learning.artifact_format import ModelSchema, compute_model_size_by
 from protocol.learning.judgement import compute_share_exponents, is_acceptable
 from protocol.learning.screening import Screening
 from protocol.ledger.state import LedgerState, RoundState
-from protocol.observations import CandidateDiffers, WorkAbandoned
+from protocol.observations import CandidateDiffers, UpdateNotScreened, WorkAbandoned
 from protocol.operations import Ballot, Payload, RevealBallot, SealBallot, SubmitUpdate, compute_seal
 from protocol.outcomes import Phase, RoundRecord, Verdict
 from protocol.parameters import Parameters, Preset
@@ -118,9 +119,15 @@ class Duties:
         self._scores[event.model_digest] = event.score
         return [Persist(record=ScoreRecord(model_digest=event.model_digest, score=event.score))]
 
-    def on_screened(self, event: UpdateScreened) -> None:
-        """Take the score of a base moved by an update; a restart screens again."""
-        self._screened[event.base_digest, event.update] = event.score
+    def on_screened(self, event: UpdateScreened | ScreeningFailed) -> list[Effect]:
+        """Take the score of a base moved by an update, or that there is none; a restart screens again."""
+        key = (event.base_digest, event.update)
+        if isinstance(event, UpdateScreened):
+            self._screened[key] = event.score
+            return []
+        self._screened[key] = None
+        digest = event.update.artifact_digest
+        return [Observe(observation=UpdateNotScreened(round=event.round, update_digest=digest, reason=event.reason))]
 
     def on_failed(self, event: WorkFailed) -> list[Effect]:
         """Stay silent for the rest of a round."""
@@ -163,7 +170,7 @@ class Duties:
             return plan
         if state.model_digest not in self._scores:
             open_round = state.next_round if current is None else current.round
-            self._ask(plan, EvaluateModel(round=open_round, model_digest=state.model_digest))
+            self._ask(plan, EvaluateModel(round=open_round, model_digest=state.model_digest, base_digest=None))
         if current is None or self._abandoned == current.round or now_ms > current.deadline_ms > 0:
             return plan
         match current.phase:
@@ -255,10 +262,10 @@ class Duties:
         """Return this voter's ballot (F7, F8), or None while the worker still has to answer."""
         updates = _get_update_references(current)
         candidate = self._get_candidate(current, updates, plan)
-        base_score = self._get_score_or_ask(current, current.base_digest, plan)
+        base_score = self._get_score_or_ask(current, current.base_digest, None, plan)
         if candidate is None or base_score is None:
             return None
-        candidate_score = self._get_score_or_ask(current, candidate, plan)
+        candidate_score = self._get_score_or_ask(current, candidate, current.base_digest, plan)
         if candidate_score is None:
             return None
         reference = self._compute_reference(state, base_score)
@@ -303,10 +310,10 @@ class Duties:
             self._ask(plan, ComputeCandidate(round=current.round, base_digest=current.base_digest, updates=updates))
         return known
 
-    def _get_score_or_ask(self, current: RoundState, model_digest: Digest, plan: Plan) -> Ppm | None:
-        score = self._scores.get(model_digest)
+    def _get_score_or_ask(self, current: RoundState, model: Digest, base: Digest | None, plan: Plan) -> Ppm | None:
+        score = self._scores.get(model)
         if score is None:
-            self._ask(plan, EvaluateModel(round=current.round, model_digest=model_digest))
+            self._ask(plan, EvaluateModel(round=current.round, model_digest=model, base_digest=base))
         return score
 
     def _compute_salt(self, current: RoundState) -> Salt:

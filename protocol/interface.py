@@ -117,8 +117,17 @@ class UpdateScreened:
 
     base_digest: Digest
     update: UpdateReference
-    score: Ppm | None
-    """None if it could not be done here, which says nothing of the update."""
+    score: Ppm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreeningFailed:
+    """The worker could not screen an update, for a reason of this node's own, which says nothing of the update."""
+
+    round: Round
+    base_digest: Digest
+    update: UpdateReference
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +167,7 @@ BeaconInput: TypeAlias = PartialReceived | KeyWorkDone
 """What comes from other holders of the beacon's key, and from the computations with this node's own."""
 
 LearningInput: TypeAlias = (
-    ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | UpdateScreened | WorkFailed
+    ArtifactStored | UpdateTrained | CandidateComputed | ModelEvaluated | UpdateScreened | ScreeningFailed | WorkFailed
 )
 """What comes from the worker, and from other members' artifacts."""
 
@@ -278,11 +287,16 @@ class EvaluateModel:
 
     round: Round
     model_digest: Digest
+    base_digest: Digest | None
+    """What the model is made of: if that has a score here and the model has none, it counts as 0. None if no matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenUpdate:
-    """Score what one update, with these scales, makes of a base model; always answered by UpdateScreened."""
+    """Score what one update, with these scales, makes of a base model; answered by UpdateScreened or ScreeningFailed.
+
+    As above: what cannot be scored here while the base can has score 0.
+    """
 
     round: Round
     base_digest: Digest

@@ -10,6 +10,7 @@ from protocol.interface import (
     Effect,
     LearningInput,
     ModelEvaluated,
+    ScreeningFailed,
     UpdateScreened,
     UpdateTrained,
     WorkFailed,
@@ -30,8 +31,8 @@ def take_learning_input(event: LearningInput, duties: Duties, holdings: Holdings
             return duties.on_candidate(event, state)
         case ModelEvaluated():
             return duties.on_score(event)
-        case UpdateScreened():
-            duties.on_screened(event)
+        case UpdateScreened() | ScreeningFailed():
+            return duties.on_screened(event)
         case WorkFailed():
             return duties.on_failed(event)
         case _:

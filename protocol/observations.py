@@ -70,6 +70,15 @@ class WorkAbandoned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateNotScreened:
+    """This node does not flag an update, because its own work failed."""
+
+    round: Round
+    update_digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartialWrong:
     """A member signed a partial of a beacon output that is not of its share (B3)."""
 
@@ -114,6 +123,7 @@ Observation: TypeAlias = (
     | OffenceSeen
     | CandidateDiffers
     | WorkAbandoned
+    | UpdateNotScreened
     | PartialWrong
     | VotingSuspended
     | VotingResumed

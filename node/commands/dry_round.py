@@ -83,7 +83,7 @@ def _check_pace(checked: TaskChecked, pace: Pace) -> Iterator[Finding]:
     elif took_ms > deadline_ms // 2:
         text = f"training took {took_ms} ms of the {deadline_ms} ms that there are, on this machine"
         yield Finding(severity=Severity.WARNING, text=text)
-    # The candidate, its base, and the base moved by each update (F7, F8).
+    # The candidate, its base, and the base moved by each update (F7, F8). What ruins the model makes each of them two.
     model_count, deadline_ms = pace.proposer_count + 2, pace.seal_deadline_ms
     took_ms = checked.evaluate_ms * model_count
     judging = f"one evaluation took {checked.evaluate_ms} ms, and a voter makes up to {model_count} of them"

@@ -177,7 +177,8 @@ def _find_own_trouble(facts: Facts) -> Iterator[Alert]:
         yield Alert(
             code="work_failed",
             severity=Severity.ERROR,
-            text=f"this node's own work failed in round {recorder.abandoned_round}: its log says why (work_failed)",
+            text=f"this node's own work failed in round {recorder.abandoned_round}: its log says why (work_failed,"
+            " update_not_screened)",
         )
     if recorder.differed_round is not None and recorder.differed_round + RECENT_ROUNDS >= current:
         yield Alert(

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from node.http.reading import Reading
 from node.json_values import JsonObject
 from node.observations import ObservationHub, Watcher, describe_observation
-from protocol.observations import Observation, WorkAbandoned
+from protocol.observations import Observation, UpdateNotScreened, WorkAbandoned
 
 STREAMS_MAX: Final = 32
 HEARTBEAT_S: Final = 15.0
@@ -77,7 +77,7 @@ async def _wait_text(watcher: Watcher) -> str:
 def describe_public(observation: Observation) -> JsonObject:
     """Return an observation as JSON, without what a task said of its failure: that may name files and samples."""
     described = describe_observation(observation)
-    if isinstance(observation, WorkAbandoned):
+    if isinstance(observation, WorkAbandoned | UpdateNotScreened):
         del described["reason"]
     return described
 

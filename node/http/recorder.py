@@ -17,6 +17,7 @@ from protocol.observations import (
     Observation,
     OffenceSeen,
     PhaseEntered,
+    UpdateNotScreened,
     ViewFailed,
     WorkAbandoned,
 )
@@ -154,7 +155,7 @@ class Recorder:
                 self.offenders.add(offence.member)
             case CandidateDiffers(round=round_number):
                 self.differed_round = round_number
-            case WorkAbandoned(round=round_number):
+            case WorkAbandoned(round=round_number) | UpdateNotScreened(round=round_number):
                 self.abandoned_round = round_number
             case _:
                 pass

@@ -15,6 +15,7 @@ from node.simulate.copiers import VoteCopier
 from node.tasks.interface import TaskError
 from node.worker.laboratory import Laboratory
 from node.worker.malice import Malice, Situation
+from node.worker.scoring import NoScore
 from protocol.interface import (
     ArtifactStored,
     CandidateComputed,
@@ -24,6 +25,7 @@ from protocol.interface import (
     Input,
     ModelEvaluated,
     OperationReceived,
+    ScreeningFailed,
     ScreenUpdate,
     TrainModel,
     UpdateScreened,
@@ -180,7 +182,10 @@ class Work:
         elif ballot is BallotKind.COLLUDING:
             score = self._favour_friends(order.round, self._parts.get(model, ()))
         else:
-            score = self._laboratory.evaluate(index, model)
+            try:
+                score = self._laboratory.evaluate(index, model, order.base_digest)
+            except NoScore as error:
+                return WorkFailed(round=order.round, reason=str(error))
         return ModelEvaluated(model_digest=model, score=score)
 
     def _screen(self, index: int, order: ScreenUpdate) -> Input:
@@ -190,7 +195,12 @@ class Work:
         elif ballot is BallotKind.COLLUDING:
             score = self._favour_friends(order.round, (order.update.artifact_digest,))
         else:
-            score = self._laboratory.screen(index, order.base_digest, order.update)
+            try:
+                score = self._laboratory.screen(index, order.base_digest, order.update)
+            except NoScore as error:
+                return ScreeningFailed(
+                    round=order.round, base_digest=order.base_digest, update=order.update, reason=str(error)
+                )
         return UpdateScreened(base_digest=order.base_digest, update=order.update, score=score)
 
     def _favour_friends(self, round_number: Round, parts: tuple[Digest, ...]) -> Ppm:

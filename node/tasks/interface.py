@@ -129,8 +129,10 @@ class Task(ABC):
         """Return the model's score on this member's own held-out data, in [0, 1], higher is better (F7).
 
         Voters compare scores of the same member only, as ratios: choose a score that is far from 0 for an untrained
-        model, moves with every improvement, and is the same for the same model. NaN, or a number outside [0, 1], is an
-        error, but where an update is screened (F8): there it counts as 0, as what such an update makes of the model.
+        model, moves with every improvement, and is the same for the same model. To raise, or to return NaN or what is
+        no number from 0 to 1, says that there is no score. If a candidate or an update leaves none where the model it
+        starts from has one, it counts as 0 (F7, F8); otherwise this member's own work has failed. MemoryError, OSError
+        and torch's lack of memory are always the latter.
         """
 
     def flip_labels(self) -> None:

@@ -7,10 +7,6 @@ import torch
 from node.tasks.interface import Task, TaskError, TrainReport
 
 
-class NoScore(TaskError):
-    """A task gave a number that is no score."""
-
-
 def call_train(task: Task, model: torch.nn.Module, *, round_number: int, device: torch.device) -> TrainReport:
     """Train a model in place.
 
@@ -27,8 +23,7 @@ def call_evaluate(task: Task, model: torch.nn.Module, device: torch.device) -> f
     """Return a model's score, from 0 to 1.
 
     Raises:
-        NoScore: It is outside [0, 1], or NaN.
-        TaskError: The task gave no number.
+        TaskError: It is outside [0, 1], NaN, or no number.
     """
     returned: object = task.evaluate(model, device=device)
     try:
@@ -36,7 +31,7 @@ def call_evaluate(task: Task, model: torch.nn.Module, device: torch.device) -> f
     except (TypeError, ValueError, RuntimeError) as error:
         raise TaskError(f"evaluate returned {_describe(returned)}: a score is one number from 0 to 1") from error
     if math.isnan(score) or not 0.0 <= score <= 1.0:
-        raise NoScore(f"evaluate returned {score}: a score is from 0 to 1")
+        raise TaskError(f"evaluate returned {score}: a score is from 0 to 1")
     return score
 
 

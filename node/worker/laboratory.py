@@ -19,7 +19,8 @@ from node.tasks.interface import Task, TaskError
 from node.tasks.loading import load_task_class
 from node.worker.messages import LoadTask
 from node.worker.models import ModelTensors, describe_model
-from node.worker.service import build_context, compute_score_ppm, compute_screening_score_ppm
+from node.worker.scoring import compute_score_beside_base, compute_score_ppm
+from node.worker.service import build_context
 from protocol.aggregation.candidate import compute_candidate
 from protocol.aggregation.fixed_point import (
     FixedPoint,
@@ -155,31 +156,42 @@ class Laboratory:
         return digest
 
     def screen(self, member: int, base: Digest, update: UpdateReference) -> Ppm:
-        """Return the score of what one update makes of a base, on a member's held-out data (F8)."""
+        """Return the score of what one update makes of a base, on a member's held-out data (F8).
+
+        Raises:
+            NoScore: The member's task cannot score the base either.
+        """
         started = time.perf_counter()
         moved = self._moved.get((base, update))
         if moved is None:
             moved = self._moved[base, update] = self._join(base, [update])
         self.aggregate_s += time.perf_counter() - started
-        started = time.perf_counter()
-        self._load_module(moved)
-        score = compute_screening_score_ppm(self.tasks[member], self._model, self.device)
-        self.evaluate_s += time.perf_counter() - started
-        return score
+        return self.evaluate_weights(member, moved, base)
 
-    def evaluate(self, member: int, model: Digest) -> Ppm:
-        """Return a model's score on a member's held-out data (F7)."""
+    def evaluate(self, member: int, model: Digest, base: Digest | None = None) -> Ppm:
+        """Return a model's score on a member's held-out data (F7); 0 if there is none but the base has one.
+
+        Raises:
+            NoScore: The member's task cannot score the base either, or none is given.
+        """
         key = (member, model)
         score = self._scores.get(key)
         if score is None:
-            score = self._scores[key] = self.evaluate_weights(member, self._models[model])
+            score = self._scores[key] = self.evaluate_weights(member, self._models[model], base)
         return score
 
-    def evaluate_weights(self, member: int, weights: Weights) -> Ppm:
-        """Return the score of weights that no artifact holds."""
+    def evaluate_weights(self, member: int, weights: Weights, base: Digest | None = None) -> Ppm:
+        """Return the score of weights that no artifact holds, as :meth:`evaluate` does."""
         started = time.perf_counter()
         self._load_module(weights)
-        score = compute_score_ppm(self.tasks[member], self._model, self.device)
+        task, model = self.tasks[member], self._model
+        if base is None:
+            score = compute_score_ppm(task, model, self.device)
+        else:
+            base_weights = self._models[base]
+            score = compute_score_beside_base(
+                task, model, self.device, put_base=lambda _: self._load_module(base_weights)
+            )
         self.evaluate_s += time.perf_counter() - started
         return score
 

@@ -91,6 +91,8 @@ class EvaluateModel:
 
     tag: ClassVar[int] = 5
     model: str
+    base: str = ""
+    """What the model is made of: one that has no score while its base has one is as bad as can be. Empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

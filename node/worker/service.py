@@ -1,5 +1,6 @@
 """What the worker does for each request: the state of one loaded task, and nothing about processes or frames."""
 
+import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from node.attacks.kinds import AttackKind
 from node.tasks.interface import LocalSettingMissing, Task, TaskContext, TaskError, TrainReport
 from node.tasks.loading import load_task_class
 from node.worker.artifacts import aggregate_artifacts, iterate_candidate, read_model, write_update
-from node.worker.calls import NoScore, call_evaluate, call_train
+from node.worker.calls import call_train
 from node.worker.crew import Crew
 from node.worker.devices import open_device
 from node.worker.dry_run import Subject, check_task
@@ -39,12 +40,15 @@ from node.worker.messages import (
 )
 from node.worker.models import ModelTensors, check_same_schema, describe_model, write_initial_model
 from node.worker.poison import poison_weights
+from node.worker.scoring import NoScore, compute_score_beside_base, compute_score_ppm
 from node.worker.traces import Rows, make_trace, save_trace, watch
 from protocol.learning.artifact_format import ModelSchema
 from protocol.parameters import AggregationChoice
-from protocol.units import SCORE_WHOLE, Ppm
+from protocol.units import Ppm
 
 _ATTACK_STREAM: Final = 0x61747461
+
+_log = logging.getLogger("node.worker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,8 @@ class Service:
         """Do what a request asks for.
 
         Raises:
-            TaskError: The task is missing, wrong, or gave a score outside [0, 1].
+            TaskError: The task is missing or wrong.
+            NoScore: The task cannot score a model, nor its base if there is one.
             SetupError: This node's settings ask for what its machine does not have.
             RankFailed: A rank raised or died.
         """
@@ -175,6 +180,8 @@ class Service:
     def _evaluate(self, request: EvaluateModel) -> ModelEvaluated:
         loaded = self._get_loaded()
         read_model(loaded.schema, Path(request.model), loaded.tensors.put_slice)
+        if request.base:
+            return ModelEvaluated(score=_score_beside_base(loaded, Path(request.base)))
         return ModelEvaluated(score=compute_score_ppm(loaded.task, loaded.model, loaded.device))
 
     def _screen(self, request: ScreenUpdate) -> ModelEvaluated:
@@ -183,7 +190,7 @@ class Service:
         slices = iterate_candidate(loaded.schema, loaded.aggregation, base=Path(request.base), updates=[update])
         for name, start, weights in slices:
             loaded.tensors.put_slice(name, start, weights)
-        return ModelEvaluated(score=compute_screening_score_ppm(loaded.task, loaded.model, loaded.device))
+        return ModelEvaluated(score=_score_beside_base(loaded, Path(request.base)))
 
     def _get_loaded(self) -> _Loaded:
         if self._loaded is None:
@@ -223,22 +230,14 @@ def build_context(request: LoadTask) -> TaskContext:
     )
 
 
-def compute_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) -> Ppm:
-    """Return a model's score in parts per million (F7).
+def _score_beside_base(loaded: _Loaded, base: Path) -> Ppm:
+    """Return the score of the weights that are loaded, which are lost if there is none."""
 
-    Raises:
-        NoScore: The score is outside [0, 1].
-        TaskError: The task gave no number.
-    """
-    return Ppm(round(call_evaluate(task, model, device) * SCORE_WHOLE))
+    def put_base(error: NoScore) -> None:
+        _log.warning("a model has no score, and counts as 0 if its base has one", exc_info=error)
+        read_model(loaded.schema, base, loaded.tensors.put_slice)
 
-
-def compute_screening_score_ppm(task: Task, model: torch.nn.Module, device: torch.device) -> Ppm:
-    """Return the score of a base moved by an update, in parts per million (F8): none is as bad as can be."""
-    try:
-        return compute_score_ppm(task, model, device)
-    except NoScore:
-        return Ppm(0)
+    return compute_score_beside_base(loaded.task, loaded.model, loaded.device, put_base=put_base)
 
 
 def _poison(loaded: _Loaded, base: Path, round_number: int) -> None:

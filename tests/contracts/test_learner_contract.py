@@ -108,7 +108,7 @@ async def test_candidate_is_a_model_under_its_digest_whoever_aggregates(implemen
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 async def test_score_of_one_model_is_always_the_same_share(implementation: str, tmp_path: Path) -> None:
     async with open_subject(implementation, tmp_path) as subject:
-        scores = [await subject.learner.evaluate(model=subject.base) for _ in range(2)]
+        scores = [await subject.learner.evaluate(model=subject.base, base=base) for base in (None, subject.base)]
         assert scores[0] == scores[1]
         assert 0 <= scores[0] <= SCORE_WHOLE
 

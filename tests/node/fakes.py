@@ -62,6 +62,8 @@ class FakeLearner:
     """Not empty makes everything fail with this reason."""
     score: Ppm = Ppm(900_000)
     calls: list[str] = field(default_factory=list)
+    bases: list[Path | None] = field(default_factory=list)
+    """Beside what the models were to be scored."""
 
     async def train(self, *, round_number: int, base: Path, update: Path) -> Training:
         """See the port."""
@@ -82,10 +84,12 @@ class FakeLearner:
         hasher.update(content)
         return Candidate(digest=hasher.finish()[0])
 
-    async def evaluate(self, *, model: Path) -> Ppm:
+    async def evaluate(self, *, model: Path, base: Path | None = None) -> Ppm:
         """See the port."""
         await self._work("evaluate")
         assert model.is_file()
+        assert base is None or base.is_file()
+        self.bases.append(base)
         return self.score
 
     async def screen(self, *, base: Path, update: Path, scale_exponents: tuple[int, ...]) -> Ppm:

@@ -30,6 +30,18 @@ class OddModel(torch.nn.Module):
                 parameter.fill_(len(name) / 16.0)
 
 
+_FAULTS = {
+    "ValueError": ValueError("Input contains NaN"),
+    "KeyError": KeyError("nan"),
+    "MemoryError": MemoryError(),
+    "OSError": OSError(5, "Input/output error"),
+    "cuda": torch.OutOfMemoryError("CUDA out of memory"),
+    "allocator": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    "SystemExit": SystemExit("the task wants to leave"),
+}
+"""What an evaluation may raise, by what the parameter ``score`` or ``moved_score`` says."""
+
+
 class OddTask(Task):
     def build_model(self) -> torch.nn.Module:
         if self.context.get_parameter("mood", "") == "double":
@@ -46,11 +58,15 @@ class OddTask(Task):
         return TrainReport(example_count=7, mean_loss=0.5)
 
     def evaluate(self, model: torch.nn.Module, *, device: torch.device) -> float:
-        if self.context.get_parameter("mood", "") == "hang when moved":
-            first = next(model.parameters())
-            if not torch.equal(first, next(OddModel().parameters())):
-                _hang(Path(self.context.get_parameter("sign", "")))
-        return float(self.context.get_parameter("score", 0.5))
+        if self.context.get_parameter("mood", "") == "hang when moved" and not _is_initial(model):
+            _hang(Path(self.context.get_parameter("sign", "")))
+        if self.context.get_parameter("mood", "") == "raise when moved" and not _is_initial(model):
+            raise _FAULTS["ValueError"]
+        name = "score" if _is_initial(model) else "moved_score"
+        answer = self.context.get_parameter(name, self.context.get_parameter("score", "0.5"))
+        if answer in _FAULTS:
+            raise _FAULTS[answer]
+        return None if answer == "nothing" else float(answer)  # type: ignore[return-value]
 
     def _be_odd(self, model: torch.nn.Module) -> None:
         mood = self.context.get_parameter("mood", "")
@@ -80,6 +96,10 @@ class FileTask(OddTask):
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
         context.get_local("data")
+
+
+def _is_initial(model: torch.nn.Module) -> bool:
+    return torch.equal(next(model.parameters()), next(OddModel().parameters()))
 
 
 def _hang(sign: Path) -> NoReturn:

@@ -183,6 +183,23 @@ async def test_a_missing_update_fails_its_own_screening_only(tmp_path: Path) -> 
         assert learner.get_start_count() == 1
 
 
+async def test_a_model_that_makes_the_task_raise_has_the_worst_score_if_its_base_has_one(tmp_path: Path) -> None:
+    """F7, F8: with the worker's process, which goes on."""
+    async with open_odd_learner(tmp_path, "raise when moved") as learner:
+        training = await learner.train(round_number=2, base=tmp_path / "base", update=tmp_path / "update")
+        updates = [(tmp_path / "update", training.scale_exponents)]
+        await learner.aggregate(base=tmp_path / "base", updates=updates, candidate=tmp_path / "candidate")
+        assert await learner.evaluate(model=tmp_path / "candidate", base=tmp_path / "base") == 0
+        assert await screen(learner, tmp_path, training.scale_exponents) == 0
+        with pytest.raises(WorkerFailed, match="NoScore: evaluate raised ValueError: Input contains NaN"):
+            await learner.evaluate(model=tmp_path / "candidate")
+        with pytest.raises(WorkerFailed, match="NoScore: evaluate raised ValueError: Input contains NaN"):
+            await learner.evaluate(model=tmp_path / "candidate", base=tmp_path / "candidate")
+        assert await learner.evaluate(model=tmp_path / "base") == 500_000
+        assert learner.get_start_count() == 1
+    assert b"Input contains NaN" in (tmp_path / "worker.log").read_bytes()
+
+
 async def test_requests_at_once_are_served_one_after_another(tmp_path: Path) -> None:
     async with open_odd_learner(tmp_path, "") as learner, trio.open_nursery() as nursery:
         for round_number in range(2, 7):

@@ -22,6 +22,7 @@ from protocol.observations import (
     Observation,
     OffenceSeen,
     PhaseEntered,
+    UpdateNotScreened,
     ViewFailed,
     VotingResumed,
     VotingSuspended,
@@ -217,6 +218,7 @@ def make_observations() -> list[Observation]:
         OffenceSeen(offence=Offence(member=ME, epoch=FIRST_EPOCH, view=View(3))),
         CandidateDiffers(round=Round(1), computed_digest=make_digest(1), accepted_digest=make_digest(2)),
         WorkAbandoned(round=Round(1), reason="NaN"),
+        UpdateNotScreened(round=Round(1), update_digest=make_digest(3), reason="NaN"),
         VotingSuspended(reason="no vote log"),
         VotingResumed(after_view=View(8)),
     ]

@@ -74,11 +74,22 @@ async def test_a_candidate_is_stored_under_the_digest_that_is_told(tmp_path: Pat
 async def test_a_score_is_told_once_for_two_orders_of_the_same_model(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with run_workbench(tmp_path, FakeLearner(takes_s=2.0)) as bench:
         model = await put(bench.mine, make_model_bytes(1))
-        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
-        bench.workbench.start(EvaluateModel(round=Round(2), model_digest=model))
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model, base_digest=None))
+        bench.workbench.start(EvaluateModel(round=Round(2), model_digest=model, base_digest=None))
         assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
         await trio.sleep(10.0)
         assert bench.learner.calls == ["evaluate"]
+
+
+async def test_a_candidate_is_scored_beside_its_base_which_is_fetched_if_it_is_gone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """F7."""
+    async with run_workbench(tmp_path) as bench:
+        model, base = await put(bench.mine, make_model_bytes(1)), await put(bench.theirs, make_model_bytes(2))
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model, base_digest=base))
+        assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
+        assert bench.learner.bases == [bench.mine.get_path(base)]
 
 
 async def test_a_task_that_raises_makes_the_node_silent_in_this_round(
@@ -88,12 +99,12 @@ async def test_a_task_that_raises_makes_the_node_silent_in_this_round(
         model = await put(bench.mine, make_model_bytes(1))
         for order in (
             TrainModel(round=Round(3), base_digest=model),
-            EvaluateModel(round=Round(3), model_digest=model),
+            EvaluateModel(round=Round(3), model_digest=model, base_digest=None),
         ):
             bench.workbench.start(order)
             assert await bench.take_one() == WorkFailed(round=Round(3), reason="the scanner is broken")
         bench.learner.failure = ""
-        bench.workbench.start(EvaluateModel(round=Round(4), model_digest=model))
+        bench.workbench.start(EvaluateModel(round=Round(4), model_digest=model, base_digest=None))
         assert isinstance(await bench.take_one(), ModelEvaluated)
 
 
@@ -141,7 +152,7 @@ async def test_a_model_that_is_still_worked_on_may_be_forgotten_while_it_is_fetc
     content = make_model_bytes(3)
     async with run_workbench(tmp_path) as bench:
         digest = compute_digest_of(content)
-        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=digest))
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=digest, base_digest=None))
         await trio.sleep(5.0)
         bench.workbench.forget((digest,))
         assert await put(bench.theirs, content) == digest
@@ -190,7 +201,7 @@ async def test_a_training_of_the_next_round_goes_on_when_this_one_settles(
 async def test_an_order_after_the_end_is_nobodys_business(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with run_workbench(tmp_path) as bench:
         model = await put(bench.mine, make_model_bytes(1))
-    bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
+    bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model, base_digest=None))
     assert bench.learner.calls == []
 
 
@@ -202,7 +213,7 @@ async def test_a_damaged_artifact_is_fetched_again(tmp_path: Path, autojump_cloc
         path = bench.mine.get_path(model)
         path.chmod(0o644)
         path.write_bytes(b"cut")
-        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model))
+        bench.workbench.start(EvaluateModel(round=Round(1), model_digest=model, base_digest=None))
         assert await bench.take_one() == ModelEvaluated(model_digest=model, score=Ppm(900_000))
         assert bench.mine.get_path(model).read_bytes() == content
 

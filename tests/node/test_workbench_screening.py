@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from protocol.interface import Input, ScreenUpdate, UpdateReference, UpdateScreened
+from protocol.interface import Input, ScreeningFailed, ScreenUpdate, UpdateReference, UpdateScreened
 from protocol.units import Ppm, Round
 from tests.node.fakes import FakeLearner, make_model_bytes, make_update_bytes
 from tests.node.workbenches import EXPONENTS, put, run_workbench
@@ -49,7 +49,8 @@ async def test_an_update_that_cannot_be_screened_has_no_score_and_the_node_goes_
         reference = UpdateReference(artifact_digest=update, scale_exponents=EXPONENTS)
         order = ScreenUpdate(round=Round(1), base_digest=base, update=reference)
         bench.workbench.start(order)
-        assert await bench.take_one() == UpdateScreened(base_digest=base, update=reference, score=None)
+        failed = ScreeningFailed(round=Round(1), base_digest=base, update=reference, reason="the worker died")
+        assert await bench.take_one() == failed
         bench.learner.failure = ""
         bench.workbench.start(order)
         assert await bench.take_one() == UpdateScreened(base_digest=base, update=reference, score=Ppm(900_000))

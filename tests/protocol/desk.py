@@ -10,6 +10,7 @@ from protocol.interface import (
     EvaluateModel,
     ModelEvaluated,
     Persist,
+    ScreeningFailed,
     ScreenUpdate,
     UpdateReference,
     UpdateScreened,
@@ -106,11 +107,17 @@ class Desk:
             case ScreenUpdate(update=update) if update.artifact_digest in self.unanswered:
                 pass
             case ScreenUpdate(base_digest=base_digest, update=update):
-                name = name_alone(update)
-                screened = None if name in self.unscored else Ppm(self.scores.get(name, 900_000))
-                self.duties.on_screened(UpdateScreened(base_digest=base_digest, update=update, score=screened))
+                self.duties.on_screened(self._screen(effect.round, base_digest, update))
             case _:
                 pass
+
+    def _screen(
+        self, round_number: Round, base_digest: Digest, update: UpdateReference
+    ) -> UpdateScreened | ScreeningFailed:
+        name = name_alone(update)
+        if name in self.unscored:
+            return ScreeningFailed(round=round_number, base_digest=base_digest, update=update, reason="no disk")
+        return UpdateScreened(base_digest=base_digest, update=update, score=Ppm(self.scores.get(name, 900_000)))
 
     def get_ballot(self) -> Ballot:
         """Return the ballot that this member seals."""

@@ -10,18 +10,21 @@ from protocol.interface import (
     ModelEvaluated,
     Observe,
     Persist,
+    ScreeningFailed,
     TrainModel,
+    UpdateReference,
     WorkFailed,
 )
 from protocol.journal import ScoreRecord
 from protocol.learning.artifact_format import compute_model_size_bytes
-from protocol.observations import CandidateDiffers, WorkAbandoned
+from protocol.observations import CandidateDiffers, UpdateNotScreened, WorkAbandoned
 from protocol.operations import SubmitUpdate
 from protocol.units import Ppm, Round
 from tests.founders import make_founders
 from tests.helpers import LedgerBuilder
 from tests.protocol.desk import (
     CANDIDATE,
+    EIGHTH,
     PARAMETERS,
     Desk,
     make_proposer,
@@ -95,7 +98,7 @@ def test_a_restart_knows_the_scores(builder: LedgerBuilder) -> None:
     desk = make_voter(builder)
     desk.duties.restore([ScoreRecord(model_digest=builder.round.base_digest, score=Ppm(5))])
     assert desk.duties.get_score(builder.round.base_digest) == 5
-    assert EvaluateModel(round=Round(1), model_digest=builder.round.base_digest) not in desk.work()[0]
+    assert EvaluateModel(round=Round(1), model_digest=builder.round.base_digest, base_digest=None) not in desk.work()[0]
 
 
 def test_a_score_is_remembered_once(builder: LedgerBuilder) -> None:
@@ -115,6 +118,14 @@ def test_failed_work_makes_silent_for_this_round_only(builder: LedgerBuilder) ->
     builder.run_draw()
     again = [desk for desk in [Desk(builder, builder.round.proposers[0])] if desk.member]
     assert [effect for effect in again[0].work()[0] if isinstance(effect, TrainModel)]
+
+
+def test_an_update_that_cannot_be_screened_is_told_to_people(builder: LedgerBuilder) -> None:
+    desk = make_voter(builder)
+    update = UpdateReference(artifact_digest=make_digest("update"), scale_exponents=EIGHTH)
+    failed = ScreeningFailed(round=Round(1), base_digest=make_digest("base"), update=update, reason="no memory")
+    told = UpdateNotScreened(round=Round(1), update_digest=update.artifact_digest, reason="no memory")
+    assert desk.duties.on_screened(failed) == [Observe(observation=told)]
 
 
 def test_an_accepted_model_is_computed_here_if_its_updates_are(builder: LedgerBuilder) -> None:

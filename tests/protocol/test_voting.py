@@ -7,6 +7,7 @@ import pytest
 from protocol.duties import Duties
 from protocol.interface import (
     ComputeCandidate,
+    EvaluateModel,
     ModelEvaluated,
     Persist,
     ScreenUpdate,
@@ -109,6 +110,14 @@ def test_a_voter_orders_the_score_of_an_eighth_of_each_update_on_the_base(builde
     assert [(order.update.artifact_digest, order.update.scale_exponents) for order in orders] == [
         (entry.manifest.artifact_digest, EIGHTH) for entry in builder.round.updates
     ]
+
+
+def test_a_voter_orders_the_candidates_score_beside_its_base_and_the_bases_alone(builder: LedgerBuilder) -> None:
+    """F7: what cannot be scored is as bad as can be only if the base it is made of can be."""
+    desk = make_voter(builder)
+    base = builder.round.base_digest
+    orders = [effect for effect in desk.work()[0] if isinstance(effect, EvaluateModel)]
+    assert [(order.model_digest, order.base_digest) for order in orders] == [(base, None), (CANDIDATE, base)]
 
 
 def test_what_a_voter_cannot_score_it_does_not_flag_and_it_still_flags_the_others(builder: LedgerBuilder) -> None:

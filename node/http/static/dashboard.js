@@ -266,7 +266,7 @@ function follow() {
     showLive(false);
     if (events.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MS);
   };
-  for (const kind of ["Status", "BlockExecuted", "PhaseEntered", "EpochStarted", "ViewFailed", "OffenceSeen", "CandidateDiffers", "WorkAbandoned", "VotingSuspended", "VotingResumed", "Missed"]) {
+  for (const kind of ["Status", "BlockExecuted", "PhaseEntered", "EpochStarted", "ViewFailed", "OffenceSeen", "CandidateDiffers", "WorkAbandoned", "UpdateNotScreened", "VotingSuspended", "VotingResumed", "Missed"]) {
     events.addEventListener(kind, readAgain);
   }
 }

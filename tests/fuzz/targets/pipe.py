@@ -49,6 +49,7 @@ def make_seeds() -> tuple[bytes, ...]:
             AggregateUpdates(base="/b", updates=(UpdateSource(path="/u", scale_exponents=(-9, -48)),), candidate="/c")
         ),
         encode_request(EvaluateModel(model="/model")),
+        encode_request(EvaluateModel(model="/model", base="/b")),
         encode_request(ScreenUpdate(base="/b", update=UpdateSource(path="/u", scale_exponents=(-12, -48)))),
     ]
     return (*frames, b"".join(frames))

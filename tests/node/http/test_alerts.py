@@ -18,6 +18,7 @@ from protocol.observations import (
     CandidateDiffers,
     Observation,
     OffenceSeen,
+    UpdateNotScreened,
     ViewFailed,
     WorkAbandoned,
 )
@@ -114,6 +115,15 @@ async def test_trouble_with_own_work_is_told_for_some_rounds() -> None:
         assert "sample 17" not in (await site.get("/api/v1/alerts")).text
         builder.state = replace(builder.state, next_round=Round(9))
         assert await site.get_alert_codes() == set()
+
+
+async def test_an_update_that_was_not_screened_is_told_as_own_trouble() -> None:
+    async with open_site(LedgerBuilder(founders=FOUNDERS)) as site:
+        await connect_all(site)
+        reason = "sample 17 is broken"
+        await tell(site, UpdateNotScreened(round=Round(1), update_digest=make_digest(1), reason=reason))
+        assert await site.get_alert_codes() == {"work_failed"}
+        assert "sample 17" not in (await site.get("/api/v1/alerts")).text
 
 
 async def test_a_worker_that_is_down_and_a_disk_that_is_nearly_full_are_told() -> None:

@@ -11,9 +11,9 @@ from node.http import events
 from node.http.events import STREAMS_MAX, describe_public
 from node.json_values import JsonObject, get_object
 from node.observations import WATCHER_OBSERVATIONS_MAX
-from protocol.observations import ViewFailed, WorkAbandoned
+from protocol.observations import UpdateNotScreened, ViewFailed, WorkAbandoned
 from protocol.units import Round, View
-from tests.helpers import LedgerBuilder
+from tests.helpers import LedgerBuilder, make_digest
 from tests.node.control_desks import FOUNDERS, ME
 from tests.node.http.sites import Site, open_site
 
@@ -71,6 +71,9 @@ async def test_what_a_task_said_of_its_failure_stays_in_the_log() -> None:
     secret = "ValueError: no row 17 in a patients file"
     described = describe_public(WorkAbandoned(round=Round(7), reason=secret))
     assert described == {"event": "WorkAbandoned", "round": 7}
+    digest = make_digest("update")
+    described = describe_public(UpdateNotScreened(round=Round(7), update_digest=digest, reason=secret))
+    assert described == {"event": "UpdateNotScreened", "round": 7, "update": digest.hex()}
 
 
 async def test_a_reader_that_leaves_is_forgotten() -> None:

@@ -67,7 +67,7 @@ class HashLearner:
         candidate.write_bytes(content)
         return Candidate(digest=compute_artifact_name(content))
 
-    async def evaluate(self, *, model: Path) -> Ppm:
+    async def evaluate(self, *, model: Path, base: Path | None = None) -> Ppm:
         """See the port."""
         await self._work()
         jitter = int.from_bytes(hashlib.sha256(_hash_file(model) + self.member).digest()[:2], "big") % 10_000
