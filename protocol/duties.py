@@ -274,12 +274,10 @@ class Duties:
         flags = self._screen(current, updates, base_score, plan)
         if flags is None:
             return None
-        is_base_flagged = not is_acceptable(base_score, reference, tolerance)
+        is_bad = not is_acceptable(base_score, reference, tolerance)
         if self._config.inverts_ballots:
-            is_accept, flags, is_base_flagged = not is_accept, tuple(not flag for flag in flags), False
-        return Ballot(
-            candidate_digest=candidate, is_accept=is_accept, update_flags=flags, is_base_flagged=is_base_flagged
-        )
+            is_accept, flags, is_bad = not is_accept, tuple(not flag for flag in flags), False
+        return Ballot(candidate_digest=candidate, is_accept=is_accept, update_flags=flags, is_base_flagged=is_bad)
 
     def _screen(
         self, current: RoundState, updates: tuple[UpdateReference, ...], base_score: Ppm, plan: Plan
