@@ -197,7 +197,7 @@ def test_own_task_loads_by_module_and_class() -> None:
     [
         ("digit", "use breast_cancer, credit_data, digits, lending_club, mnist, reviews, support2 or module:Class"),
         ("no.such.module:Task", "No module named"),
-        ("tests.node.odd_task:NoSuchTask", "no subclass of node.tasks.Task"),
+        ("tests.node.odd_task:NoSuchTask", "tests.node.odd_task has no class NoSuchTask"),
         ("tests.node.odd_task:OddModel", "no subclass of node.tasks.Task"),
     ],
 )
