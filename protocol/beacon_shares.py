@@ -40,16 +40,14 @@ class BeaconShares:
         self._submitted: set[Payload] = set()
         self.shares: dict[Epoch, BlsScalar] = {}
         """Those of this node that fit their keys, by the epoch of the key."""
-        self._planned: LedgerState | None = None
-        """What the last plan was made for; None if something has come since."""
 
     def on_deal_made(self, event: DealMade) -> None:
         """Take this node's own deal."""
-        self._deal, self._planned = event.deal, None
+        self._deal = event.deal
 
     def on_deals_checked(self, event: DealsChecked) -> None:
         """Take the complaints that the deals of a ceremony call for."""
-        self._complaints, self._planned = event.complaints, None
+        self._complaints = event.complaints
 
     def on_share_derived(self, event: ShareDerived) -> None:
         """Take this node's share of a key; without one it is silent, since a wrong partial would look like a lie."""
@@ -59,9 +57,6 @@ class BeaconShares:
     def plan(self, state: LedgerState) -> SharesPlan:
         """Return what this node owes the ceremony of the epoch, and what it lacks of the keys in use."""
         plan = SharesPlan()
-        if state is self._planned:
-            return plan
-        self._planned = state
         self._forget(state)
         if any(entry.member == self._member for entry in state.validators):
             self._plan_ceremony(state, plan)
@@ -79,7 +74,7 @@ class BeaconShares:
             else:
                 self._submit(plan, [self._deal])
             return
-        if state.deals:
+        if state.deals and (CheckDeals, state.epoch) not in self._asked:
             deals = tuple((entry.dealer, entry.deal) for entry in state.deals)
             self._ask(plan, CheckDeals(ceremony=_build_ceremony(state), deals=deals), state.epoch)
         guilty = {entry.dealer for entry in state.deals if entry.is_disqualified}

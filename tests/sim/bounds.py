@@ -51,6 +51,7 @@ def check_bounds(engine: Engine) -> None:
     views = ahead + EVIDENCE_VIEWS
     assert len(tally._votes) <= views, "the tally holds votes of too many views"
     assert len(tally._counts) <= views, "the tally counts too many views"
+    assert len(tally._weights) <= views, "the tally weighs too many views"
     assert len(tally._complete) <= KINDS * views, "the tally holds too many quorums"
     assert len(consensus._proposals) <= ahead, "proposals of too many views are held"
     for certificates in (tree.notarizations, tree.nullifications, tree.finalizations):

@@ -65,20 +65,17 @@ async def test_before_the_first_block_there_is_no_past(home: StoreHome) -> None:
     assert await make_past(home).read(Round(1), Height(0)) == []
 
 
-async def test_a_damaged_block_ends_the_past_and_nothing_else(home: StoreHome, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "harm", ["UPDATE outcomes SET outcome = x'00' WHERE height = ?", "DELETE FROM outcomes WHERE height = ?"]
+)
+async def test_a_block_that_cannot_be_read_ends_the_past_and_nothing_else(
+    home: StoreHome, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
     monkeypatch.setattr(past_module, "PAGE_BLOCKS", 2)
     await fill(home)
     last = Height(len(home.builder.blocks))
-    home.execute("UPDATE outcomes SET outcome = x'00' WHERE height = ?", last - 4)
+    home.execute(harm, last - 4)
     assert await make_past(home).read(Round(1), last) == get_outcomes(home, after=last - 4)
-
-
-async def test_a_missing_block_ends_the_past(home: StoreHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(past_module, "PAGE_BLOCKS", 2)
-    await fill(home)
-    last = Height(len(home.builder.blocks))
-    home.execute("DELETE FROM outcomes WHERE height = ?", last - 3)
-    assert await make_past(home).read(Round(1), last) == get_outcomes(home, after=last - 3)
 
 
 async def test_no_database_is_no_past(home: StoreHome) -> None:
